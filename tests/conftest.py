@@ -1,0 +1,17 @@
+"""One thread, no GPU, a fixed seed: every test starts from the same place."""
+
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+import matplotlib
+import pytest
+import torch
+
+matplotlib.use("Agg")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
