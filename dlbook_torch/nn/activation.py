@@ -1,0 +1,237 @@
+"""Activation functions (notes 3.2, 3.4)."""
+
+import warnings
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import Module
+
+
+class _Sigmoid(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return torch.exp(-x).add_(1).reciprocal_()  # exp may overflow: 1 / inf is the right 0
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        ctx.save_for_backward(y)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return dy * y * (1 - y)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """See :class:`Sigmoid`."""
+    return _Sigmoid.apply(input)
+
+
+class Sigmoid(Module):
+    r"""Squash every element into (0, 1).
+
+    .. math:: y = \frac{1}{1 + e^{-x}}, \qquad
+              \frac{\partial L}{\partial x} = \frac{\partial L}{\partial y}\, y (1 - y)
+
+    Written from y, the derivative stays finite where the formula's own (inf / inf) would not.
+
+    Shape: ``(*)`` to ``(*)``.
+    Source: notes 3.2.1. The gradient is at most 1/4 and fades to 0 on both sides (saturation).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return sigmoid(input)
+
+
+class _Tanh(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        z = torch.expm1(x.abs().mul_(-2))  # in (-1, 0]: no overflow, and exact near 0
+        return torch.copysign(z / (z + 2), x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        ctx.save_for_backward(y)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return dy * (1 - y * y)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """See :class:`Tanh`."""
+    return _Tanh.apply(input)
+
+
+class Tanh(Module):
+    r"""Squash every element into (-1, 1) around zero.
+
+    .. math:: y = \frac{e^x - e^{-x}}{e^x + e^{-x}} = -\frac{e^{-2x} - 1}{e^{-2x} + 1}, \qquad
+              \frac{\partial L}{\partial x} = \frac{\partial L}{\partial y}\, (1 - y^2)
+
+    The second form is taken for \|x\| and the sign put back: the first is inf / inf from x = 89 on.
+
+    Shape: ``(*)`` to ``(*)``.
+    Source: notes 3.2.2, whose closed range [-1, 1] is never reached (but by rounding).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return tanh(input)
+
+
+class _ReLU(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, inplace):
+        return x.clamp_(min=0) if inplace else x.clamp(min=0)
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        if inputs[1]:
+            ctx.mark_dirty(inputs[0])
+        ctx.save_for_backward(y)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return dy.masked_fill(y <= 0, 0), None
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """See :class:`ReLU`."""
+    return _ReLU.apply(input, inplace)
+
+
+class ReLU(Module):
+    r"""Let the positive through and stop the rest.
+
+    .. math:: y = \max(0, x), \qquad
+              \frac{\partial L}{\partial x} = \frac{\partial L}{\partial y}\,[y > 0]
+
+    The derivative at 0, which does not exist, is taken to be 0, as torch and the book do.
+
+    Args:
+        inplace: write y over x.
+
+    Shape: ``(*)`` to ``(*)``.
+    Source: notes 3.2.3. A unit whose input is never positive gets no gradient: it is dead.
+    """
+
+    def __init__(self, inplace: bool = False):
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return relu(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+def _axis(name: str, dim: int | None, x: Tensor) -> int:
+    """The axis of the classes; torch's guess, with torch's warning, where none is named."""
+    if dim is not None:
+        return dim
+    guess = 0 if x.dim() in (0, 1, 3) else 1
+    message = f"{name} without dim is deprecated: took dim={guess} for a {x.dim()}D input"
+    warnings.warn(message, stacklevel=4)
+    return guess
+
+
+class _Softmax(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, dim):
+        e = torch.exp(x - x.amax(dim, keepdim=True))
+        return e.div_(e.sum(dim, keepdim=True))
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        ctx.dim = inputs[1]
+        ctx.save_for_backward(y)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return y * (dy - (dy * y).sum(ctx.dim, keepdim=True)), None
+
+
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> Tensor:
+    """See :class:`Softmax`."""
+    return _Softmax.apply(input if dtype is None else input.to(dtype), _axis("softmax", dim, input))
+
+
+class Softmax(Module):
+    r"""Turn scores into probabilities along ``dim``.
+
+    .. math:: y_k = \frac{e^{x_k - \max x}}{\sum_i e^{x_i - \max x}}, \qquad
+              \frac{\partial L}{\partial x} = y \odot (d - \langle d, y \rangle),
+              \quad d = \frac{\partial L}{\partial y}
+
+    Subtracting the maximum changes nothing but the overflow: :math:`e^{89}` is inf in float32.
+
+    Shape: ``(*)`` to ``(*)``, positive, summing to 1 along ``dim``.
+    Source: notes 3.4, whose "e^100 > 20000" is meant as e^10.
+    """
+
+    def __init__(self, dim: int | None = None):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class _LogSoftmax(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, dim):
+        x = x - x.amax(dim, keepdim=True)
+        return x.sub_(x.exp().sum(dim, keepdim=True).log_())
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        ctx.dim = inputs[1]
+        ctx.save_for_backward(y)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (y,) = ctx.saved_tensors
+        return dy - y.exp() * dy.sum(ctx.dim, keepdim=True), None
+
+
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> Tensor:
+    """See :class:`LogSoftmax`."""
+    x = input if dtype is None else input.to(dtype)
+    return _LogSoftmax.apply(x, _axis("log_softmax", dim, input))
+
+
+class LogSoftmax(Softmax):
+    r"""The logarithm of :class:`Softmax`, without ever forming a probability that rounds to 0.
+
+    .. math:: y_k = x_k - \max x - \log \sum_i e^{x_i - \max x}, \qquad
+              \frac{\partial L}{\partial x} = d - e^y \sum_i d_i,
+              \quad d = \frac{\partial L}{\partial y}
+
+    Shape: ``(*)`` to ``(*)``.
+    Source: notes 3.4, 4.2: what the cross-entropy takes the mean of.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return log_softmax(input, self.dim)

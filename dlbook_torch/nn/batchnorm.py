@@ -1,0 +1,233 @@
+"""Batch normalization (notes 6.4)."""
+
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import Module, Parameter
+
+
+def _axes(x: Tensor) -> tuple[int, ...]:
+    """Every axis but the channels."""
+    return (0, *range(2, x.dim()))
+
+
+def _spread(t: Tensor, x: Tensor) -> Tensor:
+    """One number per channel, shaped to broadcast over ``x``."""
+    return t.view(-1, *[1] * (x.dim() - 2))
+
+
+class _BatchNorm(Function):
+    """Normalize by the batch, scale and shift; the batch's mean and variance come out as well.
+
+    They are outputs because the backward needs them, and so has to say how they themselves change
+    with x when it is differentiated in turn.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, weight, bias, eps):
+        axes, m = _axes(x), x.numel() // x.shape[1]
+        mean = x.sum(axes) / m
+        centered = x - _spread(mean, x)
+        var = (centered * centered).sum(axes) / m
+        scale = (var + eps).rsqrt_()
+        if weight is not None:
+            scale = scale * weight
+        y = centered.mul_(_spread(scale, x))
+        return y if bias is None else y.add_(_spread(bias, x)), mean, var
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        x, weight, _, ctx.eps = inputs
+        ctx.save_for_backward(x, weight, *outputs[1:])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, dy, dmean, dvar):
+        x, weight, mean, var = ctx.saved_tensors
+        axes, m = _axes(x), x.numel() // x.shape[1]
+        centered = x - _spread(mean, x)
+        dx = dweight = dbias = None
+        if dy is not None:
+            inv_std = (var + ctx.eps).rsqrt()
+            dbias = dy.sum(axes)
+            dweight = (dy * centered).sum(axes) * inv_std
+            # x reaches its own output, the batch's mean and the batch's variance: three terms
+            slope = _spread(inv_std * dweight / m, x)
+            scale = inv_std if weight is None else inv_std * weight
+            dx = (dy - _spread(dbias / m, x) - centered * slope) * _spread(scale, x)
+        if dvar is not None:
+            direct = centered * _spread(2 * dvar / m, x)
+            dx = direct if dx is None else dx + direct
+        if dmean is not None:
+            direct = _spread(dmean / m, x).expand_as(x)
+            dx = direct if dx is None else dx + direct
+        needs = ctx.needs_input_grad
+        return dx, dweight if needs[1] else None, dbias if needs[2] else None, None
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """See :class:`BatchNorm2d`. In training, moves the running statistics in place."""
+    x = input
+    for name, t in dict(running_mean=running_mean, weight=weight).items():
+        if t is not None and len(t) != x.shape[1]:
+            raise RuntimeError(f"{name} has {len(t)} channels, but the input is {tuple(x.shape)}")
+    if x.dtype in (torch.bfloat16, torch.float16):  # sums of many small numbers: wider, as torch
+        wide = batch_norm(
+            x.float(), running_mean, running_var, weight, bias, training, momentum, eps
+        )
+        return wide.to(x.dtype)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("evaluation needs running_mean and running_var, got None")
+        scale = (running_var + eps).rsqrt()
+        if weight is not None:
+            scale = scale * weight
+        y = (x - _spread(running_mean, x)) * _spread(scale, x)
+        return y if bias is None else y + _spread(bias, x)
+    m = x.shape[0] * prod(x.shape[2:])
+    if m == 1:
+        raise ValueError(
+            f"expected more than 1 value per channel when training, got input size {tuple(x.shape)}"
+        )
+    y, mean, var = _BatchNorm.apply(x, weight, bias, eps)
+    with torch.no_grad():  # running_var is unbiased, m / (m - 1), unlike the one that divides
+        if running_mean is not None:
+            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+        if running_var is not None:
+            running_var.lerp_((var * (m / (m - 1))).to(running_var.dtype), momentum)
+    return y
+
+
+class _BatchNormNd(Module):
+    """What batch normalization of every rank shares: parameters, running statistics, the choice."""
+
+    ranks: tuple[int, ...]
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = True,
+    ):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        one, zero = (f(num_features, device=device, dtype=dtype) for f in (torch.ones, torch.zeros))
+        self.register_parameter("weight", Parameter(one) if affine else None)
+        self.register_parameter("bias", Parameter(zero) if affine and bias else None)
+        keep = track_running_stats
+        count = torch.tensor(0, dtype=torch.long, device=device)
+        self.register_buffer("running_mean", zero.clone() if keep else None)
+        self.register_buffer("running_var", one.clone() if keep else None)
+        self.register_buffer("num_batches_tracked", count if keep else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget every batch seen."""
+        first = dict(running_mean=0, running_var=1, num_batches_tracked=0)
+        for name, buffer in self.named_buffers(recurse=False):
+            buffer.fill_(first[name])
+
+    def reset_parameters(self) -> None:
+        """Scale by 1, shift by 0, and forget every batch seen."""
+        self.reset_running_stats()
+        with torch.no_grad():
+            if self.weight is not None:
+                self.weight.fill_(1)
+            if self.bias is not None:
+                self.bias.zero_()
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() not in self.ranks:
+            expected = " or ".join(f"{rank}D" for rank in self.ranks)
+            raise ValueError(f"expected {expected} input (got {input.dim()}D input)")
+        track = self.training and self.track_running_stats
+        momentum = self.momentum
+        if track and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if momentum is None:  # the plain mean of all batches so far
+                momentum = 1 / self.num_batches_tracked.item()
+        return batch_norm(
+            input,
+            self.running_mean if track or not self.training else None,
+            self.running_var if track or not self.training else None,
+            self.weight,
+            self.bias,
+            self.training or self.running_mean is None,
+            0.0 if momentum is None else momentum,
+            self.eps,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNormNd):
+    """:class:`BatchNorm2d` for rows of features, or for channels along one axis.
+
+    Shape: ``(N, C)`` or ``(N, C, L)`` to the same; statistics over N and L.
+    Raises: ValueError for an input of another rank, or with one value per channel in training.
+    Source: notes 6.4.
+    """
+
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNormNd):
+    r"""Give every channel zero mean and unit variance over the batch, then scale and shift it.
+
+    .. math::
+        \hat x = \frac{x - \mu_B}{\sqrt{\sigma_B^2 + \varepsilon}}, \quad
+        y = \gamma \hat x + \beta, \qquad
+        \mathrm{d}x = \frac{\gamma}{\sqrt{\sigma_B^2 + \varepsilon}}
+        (\mathrm{d}y - \overline{\mathrm{d}y} - \hat x\, \overline{\mathrm{d}y\, \hat x})
+
+    In evaluation the running averages take the place of the batch's statistics.
+
+    Args:
+        num_features: C, channels.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running averages; None: all batches alike.
+        affine: learn gamma (``weight``, from 1) and beta (``bias``, from 0).
+        track_running_stats: keep running averages; without them evaluation uses the batch too.
+        device: where parameters and buffers live.
+        dtype: their type.
+        bias: learn beta.
+
+    Shape: ``(N, C, H, W)`` to the same; statistics over N, H and W.
+    Raises: ValueError for an input of another rank, or with one value per channel in training;
+        RuntimeError for another number of channels.
+    Source: notes 6.4, which omit gamma and beta from the formula, say nothing of evaluation, and
+        promise a range of [0, 1] that no normalization gives. The running averages are torch's: a
+        momentum that weighs the *new* batch, and an unbiased variance; the book's are the other
+        way round on both counts.
+    """
+
+    ranks = (4,)
