@@ -77,7 +77,6 @@ class _MaxPool(Function):
         ctx.image = x.shape[-len(window.kernel) :]
         ctx.save_for_backward(outputs[1])
         ctx.mark_non_differentiable(outputs[1])
-        ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx, dy, _):

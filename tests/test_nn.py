@@ -1,0 +1,214 @@
+"""Every layer against the torch layer of the same name: one row per case, one test per promise."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from dlbook_torch import nn
+from dlbook_torch.nn import functional, geometry
+from dlbook_torch.parity import checks
+from dlbook_torch.parity.cases import CASES, REFUSED
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning"  # torch's own layer says so
+)
+each = pytest.mark.parametrize("case", CASES, ids=str)
+modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+NAMES = sorted({case.name for case in CASES})
+
+
+@each
+@modes
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+def test_output_gradients_and_buffers_are_torchs(case, training, dtype):
+    checks.compare(case, training, dtype)
+
+
+@each
+@modes
+def test_backward_is_the_derivative_of_forward(case, training):
+    checks.first_derivative(case, training)
+
+
+@each
+@modes
+def test_backward_is_differentiable_itself(case, training):
+    checks.second_derivative(case, training)
+
+
+@each
+def test_state_passes_to_the_twin_and_back(case):
+    checks.exchange(case)
+
+
+@each
+def test_same_seed_same_first_parameters(case):
+    checks.same_start(case)
+
+
+@each
+@modes
+def test_layer_is_handwritten(case, training):
+    checks.handwritten(case, training)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signature_is_torchs(name):
+    checks.same_signature(name)
+
+
+def test_every_public_layer_has_a_case_and_no_case_stands_twice():
+    own = {n for n in nn.__all__ if getattr(nn, n) is not getattr(torch.nn, n)} - {"functional"}
+    assert own == set(NAMES)
+    ids = [str(case) for case in (*CASES, *REFUSED)]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*they broadcast:UserWarning")
+@pytest.mark.parametrize("row", REFUSED, ids=str)
+def test_ours_refuses_what_torch_refuses_and_names_the_value(row):
+    with pytest.raises(row.error):
+        row.run(torch.nn)
+    with pytest.raises(row.error) as info:
+        row.run(nn)
+    assert row.value in str(info.value)
+
+
+# Values and gradients where a formula is easily wrong: zeros of both signs, saturation, overflow.
+EDGES = [0.0, -0.0, 1e-8, -1e-8, 20.0, -20.0, 89.0, -89.0, 100.0, -100.0, 1e4, -1e4]
+INFINITE = [torch.inf, -torch.inf, torch.nan]
+
+
+@pytest.mark.parametrize("name", ["Sigmoid", "Tanh", "ReLU"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+def test_edges_are_torchs(name, dtype):
+    a, b = (torch.tensor(EDGES + INFINITE, dtype=dtype, requires_grad=True) for _ in range(2))
+    y, y_ref = getattr(nn, name)()(a), getattr(torch.nn, name)()(b)
+    assert_close(y, y_ref, equal_nan=True)
+    assert torch.equal(y.signbit(), y_ref.signbit())
+    y.backward(torch.ones_like(y))
+    y_ref.backward(torch.ones_like(y))
+    assert_close(a.grad, b.grad, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("row", [[1e4, 0.0], [-1e4, 0.0], [3.0, 3.0], [-torch.inf, 0.0]], ids=str)
+def test_softmax_survives_the_exponentials_that_overflow(name, row):
+    x = torch.tensor([row])
+    assert_close(getattr(nn, name)(dim=1)(x), getattr(torch.nn, name)(dim=1)(x))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 5), (2, 4, 5), (2, 3, 4, 5)], ids=str)
+def test_softmax_guesses_the_axis_that_torch_guesses_and_warns(shape):
+    x = torch.randn(shape)
+    with pytest.warns(UserWarning, match="Implicit dimension"):
+        expected = torch.nn.Softmax()(x)
+    with pytest.warns(UserWarning, match="without dim"):
+        assert_close(nn.Softmax()(x), expected)
+
+
+def test_max_pool_gives_a_tie_to_the_first_and_nan_wins():
+    x = torch.tensor([[[1.0, 1.0, 0.0, torch.nan], [1.0, 0.0, 2.0, 5.0]]], requires_grad=True)
+    y, index = nn.MaxPool2d(2, return_indices=True)(x)
+    assert index.tolist() == [[[0, 3]]]
+    assert torch.isnan(y[0, 0, 1])
+    y.backward(torch.ones_like(y))
+    assert x.grad.tolist() == [[[1, 0, 0, 1], [0, 0, 0, 0]]]
+
+
+@pytest.mark.parametrize("name, kwargs", [("ReLU", {}), ("Dropout", dict(p=0.3))])
+def test_inplace_writes_over_the_input_and_only_then(name, kwargs):
+    for inplace in (True, False):
+        x = torch.randn(50)
+        before = x.clone()
+        y = getattr(nn, name)(inplace=inplace, **kwargs)(x)
+        assert (y.data_ptr() == x.data_ptr()) is inplace
+        assert torch.equal(x, before) is not inplace
+
+
+def test_inplace_relu_passes_the_gradient_on():
+    x = torch.randn(20, requires_grad=True)
+    nn.ReLU(inplace=True)(x * 1).sum().backward()
+    assert_close(x.grad, (x > 0).float())
+
+
+def test_dropout_keeps_the_expectation_not_the_variance():
+    x, p = torch.full((200_000,), 3.0), 0.4
+    y = nn.Dropout(p)(x)
+    assert y.mean().item() == pytest.approx(3, abs=0.03)
+    assert y.var().item() == pytest.approx(9 * p / (1 - p), rel=0.02)
+
+
+def test_running_statistics_keep_no_graph():
+    norm = nn.BatchNorm1d(3)
+    norm(torch.randn(4, 3, requires_grad=True))
+    assert not norm.running_mean.requires_grad
+    assert not norm.running_var.requires_grad
+
+
+def test_large_batch_is_cut_in_pieces_without_a_difference():
+    from dlbook_torch.nn import conv
+
+    x, w = torch.randn(5, 3, 8, 8).double(), torch.randn(4, 3, 3, 3).double()
+    whole = functional.conv2d(x, w)
+    old, conv.CHUNK_BYTES = conv.CHUNK_BYTES, 1  # one image at a time
+    try:
+        assert_close(functional.conv2d(x, w), whole)
+        case = next(c for c in CASES if c.name == "Conv2d" and c.kwargs.get("stride"))
+        checks.compare(case)
+    finally:
+        conv.CHUNK_BYTES = old
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 28])
+@pytest.mark.parametrize("kernel, stride, padding", [(5, 2, 0), (3, 1, 1), (2, 3, 1), (3, 2, 1)])
+def test_output_size_is_the_size_of_torchs_output(size, kernel, stride, padding):
+    y = torch.nn.MaxPool1d(kernel, stride, padding)(torch.zeros(1, 1, size))
+    assert geometry.output_size(size, kernel, stride, padding) == y.shape[-1]
+    y = torch.nn.MaxPool1d(kernel, stride, padding, ceil_mode=True)(torch.zeros(1, 1, size))
+    assert geometry.output_size(size, kernel, stride, padding, ceil_mode=True) == y.shape[-1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "f16"])
+def test_autocast_gives_the_types_that_torch_gives(dtype):
+    layers = [
+        lambda m: m.Linear(5, 3),
+        lambda m: m.Sequential(m.Conv2d(1, 2, 3), m.BatchNorm2d(2), m.ReLU(), m.MaxPool2d(2)),
+    ]
+    for make, shape in zip(layers, [(4, 5), (4, 1, 8, 8)], strict=True):
+        ours, ref = make(nn), make(torch.nn)
+        ref.load_state_dict(ours.state_dict())
+        x = torch.randn(shape)
+        with torch.autocast("cpu", dtype):
+            y, y_ref = ours(x), ref(x)
+        assert y.dtype == y_ref.dtype == dtype
+        assert_close(y, y_ref, rtol=2e-2, atol=2e-2)  # one rounding to 8 bits, in another order
+        y.float().sum().backward()
+        y_ref.float().sum().backward()
+        for p, q in zip(ours.parameters(), ref.parameters(), strict=True):
+            assert p.grad.dtype == q.grad.dtype
+            assert_close(p.grad, q.grad, rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"Dropout"}))
+def test_layer_compiles_without_a_graph_break(name):
+    torch._dynamo.reset()
+    case = next(c for c in CASES if c.name == name)
+    ours, ref = case.twins()
+    inputs = case.inputs()
+    y = torch.compile(ours, fullgraph=True, backend="aot_eager")(*inputs)
+    assert_close(y, ref(*inputs))
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"Dropout", "BatchNorm1d", "BatchNorm2d"}))
+def test_gradient_per_sample_by_vmap(name):
+    case = next(c for c in CASES if c.name == name)
+    layers, (x, *rest) = case.twins(), case.inputs()
+
+    def gradient(layer):
+        return torch.func.grad(lambda x: (layer(x, *[t.detach() for t in rest]) ** 2).sum())
+
+    batch = torch.stack([x.detach(), -x.detach()])
+    ours, ref = (torch.vmap(gradient(layer))(batch) for layer in layers)
+    assert_close(ours, ref)
