@@ -313,7 +313,7 @@ RULES: list[Rule] = [
     Rule("6.2.4", "Adam", dict(lr=0.1, weight_decay=0.1, decoupled_weight_decay=True)),
     Rule("6.2.4", "Adam", dict(lr=0.1, amsgrad=True)),
     Rule("6.2.4", "Adam", dict(lr=0.1, maximize=True)),
-    Rule("6.2.4", "Adam", dict(lr=torch.tensor(0.1))),
+    Rule("6.2.4", "Adam", dict(lr=torch.tensor(0.1, dtype=torch.float64))),
 ]
 
 # Hyper-parameters that torch refuses, and the value that our sentence names.

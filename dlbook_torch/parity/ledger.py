@@ -19,7 +19,6 @@ from .. import optim
 from . import checks
 from .cases import CASES, RULES, Case, Rule
 
-
 ROWS: list[Case | Rule] = [*CASES, *RULES]
 
 
