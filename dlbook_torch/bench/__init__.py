@@ -1,0 +1,1 @@
+"""Ours against torch: what is measured, used by ``scripts/bench.py``."""

@@ -1,0 +1,54 @@
+"""What a run shows while it runs: a progress bar, and nothing else."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
+
+NOISE = (  # what the libraries below say about themselves, or about what is meant here
+    r".*LeafSpec.*",
+    r".*instantiate_classes.*",
+    r".*does not have many workers.*",  # batches are cut from memory
+    r"Checkpoint directory .* exists and is not empty.*",  # a run is continued
+)
+
+
+class Bar(RichProgressBar):
+    """Lightning's bar, short enough for 80 columns, epochs counted from 1, only while training."""
+
+    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
+        columns = super().configure_columns(trainer)
+        return [column for column in columns if not isinstance(column, ProcessingSpeedColumn)]
+
+    def get_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return what stands behind the bar: the last validation, without the version number."""
+        metrics = super().get_metrics(*args, **kwargs)
+        metrics.pop("v_num", None)
+        val = {name: metrics.pop(name) for name in list(metrics) if name.startswith("val/")}
+        shown = [f"{v:.1%}" if name == "val/accuracy" else f"{v:.4f}" for name, v in val.items()]
+        return metrics | ({"val": " ".join(shown)} if val else {})
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Lightning's lists of hardware, its tips and advertisement, and the NOISE."""
+    loggers = [logging.getLogger(f"lightning.{room}") for room in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for pattern in NOISE:
+            warnings.filterwarnings("ignore", pattern)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,208 @@
+"""The one LightningModule: any network, any update rule, two kinds of target (notes 3.4, 4.2)."""
+
+from functools import partial
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from torch import Tensor
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from .. import nn
+from ..optim import Adam
+
+LIBRARIES: dict[str, Any] = {"dlbook": nn, "torch": torch.nn}
+SPLITS = ("running", "train", "val", "test")
+Batch = tuple[Tensor, Tensor]
+
+
+class Supervised(L.LightningModule):
+    """Fit ``net`` to pairs (x, t) and measure it per epoch as ``train/*``, ``val/*`` and ``gap/*``.
+
+    The training curve has to be comparable with the validation curve. When the data module gives
+    two validation loaders, the second holds training images: ``train/*`` is then measured on them
+    in eval mode, on the same weights as ``val/*``, and the mean over the epoch's own steps (half
+    an epoch old, with dropout on) is ``train/*_running``. With a single validation loader that
+    running mean is all there is, and becomes ``train/*``.
+
+    Args:
+        net: the network.
+        optimizer: called with the parameters; from YAML, any optimizer's class path.
+        lr_scheduler: called with the optimizer. A ``total_steps`` left open (``OneCycleLR``) is
+            filled with the number of steps of the whole run.
+        lr_interval: the scheduler moves after every epoch or after every step.
+        library: whose loss: handwritten or torch's.
+    """
+
+    loss: torch.nn.Module
+    meters: torch.nn.ModuleDict
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        optimizer: OptimizerCallable = Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+        library: Literal["dlbook", "torch"] = "dlbook",
+    ):
+        super().__init__()
+        # A checkpoint must load with weights_only=True. From the command line the arguments are
+        # known as plain values; from Python, objects stay out and are given again on loading.
+        objects = (
+            ["net", "optimizer", "lr_scheduler"] if _given_hyperparameters.get() is None else []
+        )
+        self.save_hyperparameters(ignore=objects, logger=False)
+        self.net, self.optimizer = net, optimizer
+        self.lr_scheduler, self.lr_interval = lr_scheduler, lr_interval
+        self.meters = torch.nn.ModuleDict(
+            {f"{split}_meters": self.make_meters() for split in SPLITS}
+        )
+
+    def make_meters(self) -> Any:
+        """Return what is averaged over one split, by name."""
+        return torch.nn.ModuleDict({"loss": MeanMetric(nan_strategy="disable")})
+
+    def observe(self, meters: Any, loss: Tensor, y: Tensor, t: Tensor) -> None:
+        """Feed one batch to the meters of a split."""
+        meters["loss"].update(loss.detach(), len(t))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.to(self.dtype) if x.is_floating_point() else x)
+
+    def share(self, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss and the outputs of one batch, and count it towards ``split``."""
+        x, t = batch
+        y = self(x)
+        y = y.to(torch.promote_types(y.dtype, torch.float32))  # 16 bits are too few for a mean
+        loss = self.loss(y, t)
+        self.observe(self._meters(split), loss, y.detach(), t)
+        return loss, y
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.share("running", batch)[0]
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.share("train" if dataloader_idx else "val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.share("test", batch)[1]
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self(batch[0] if isinstance(batch, list | tuple) else batch)
+
+    def on_validation_epoch_end(self) -> None:
+        val = self.publish("val", "val/{}", prog_bar=True)
+        train = self.publish("train", "train/{}") or self.publish("running", "train/{}")
+        for name in train.keys() & val.keys():
+            gap = val[name] - train[name]
+            self.log(f"gap/{name}", -gap if name == "accuracy" else gap)
+
+    def on_train_epoch_end(self) -> None:
+        self.publish("running", "train/{}_running")
+
+    def on_test_epoch_end(self) -> None:
+        self.publish("test", "test/{}")
+
+    def publish(self, split: str, pattern: str, **options: Any) -> dict[str, Tensor]:
+        """Log the means of ``split`` under ``pattern``, start the next ones, return them."""
+        means = {}
+        for name, meter in self._meters(split).items():
+            if isinstance(meter, Metric) and meter.update_called:
+                means[name] = meter.compute()
+                meter.reset()
+        self.log_dict({pattern.format(name): mean for name, mean in means.items()}, **options)
+        return means
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self._open_ends_filled(self.lr_scheduler)(optimizer)
+        plan = {"scheduler": scheduler, "interval": self.lr_interval}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": plan | {"monitor": getattr(scheduler, "monitor", "val/loss")},
+        }
+
+    def _open_ends_filled(self, scheduler: LRSchedulerCallable) -> LRSchedulerCallable:
+        """Give the length of the run to a scheduler from YAML that was left to ask for it."""
+        given = getattr(scheduler, "keywords", {})
+        if given.get("total_steps", 0) is not None or given.get("epochs") is not None:
+            return scheduler
+        per_step = self.lr_interval == "step"
+        steps = self.trainer.estimated_stepping_batches if per_step else self.trainer.max_epochs
+        if steps is None or not 0 < steps < float("inf"):
+            raise ValueError(f"a scheduler with total_steps needs a finite run, got {steps} steps")
+        return partial(scheduler, total_steps=int(steps))  # type: ignore[call-arg]
+
+    def _meters(self, split: str) -> Any:
+        return self.meters[f"{split}_meters"]
+
+
+class Classifier(Supervised):
+    """Cross-entropy on class labels, measured by loss and accuracy (notes 3.4, 4.2).
+
+    Args:
+        net: maps x to (N, classes) logits.
+        optimizer: called with the parameters; from YAML, any optimizer's class path.
+        lr_scheduler: called with the optimizer, or None for a constant rate.
+        lr_interval: the scheduler moves after every epoch or after every step.
+        label_smoothing: share of the target given to all classes alike (notes 4.3).
+        library: whose loss: handwritten or torch's.
+
+    Raises: ValueError for a label_smoothing outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        optimizer: OptimizerCallable = Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+        label_smoothing: float = 0.0,
+        library: Literal["dlbook", "torch"] = "dlbook",
+    ):
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing must be between 0 and 1, got {label_smoothing}")
+        super().__init__(net, optimizer, lr_scheduler, lr_interval, library)
+        self.loss = LIBRARIES[library].CrossEntropyLoss(label_smoothing=label_smoothing)
+
+    def make_meters(self) -> Any:
+        """Return what is averaged over one split, by name."""
+        meters = super().make_meters()
+        meters["accuracy"] = MulticlassAccuracy(average="micro", validate_args=False)
+        return meters
+
+    def observe(self, meters: Any, loss: Tensor, y: Tensor, t: Tensor) -> None:
+        """Feed one batch to the meters of a split."""
+        super().observe(meters, loss, y, t)
+        meters["accuracy"].update(y.argmax(1), t)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return super().predict_step(batch, batch_idx).argmax(1)
+
+
+class Regressor(Supervised):
+    """Mean squared error on real targets (notes 3.4, 4.2).
+
+    Args:
+        net: maps x to outputs of the target's shape.
+        optimizer: called with the parameters; from YAML, any optimizer's class path.
+        lr_scheduler: called with the optimizer, or None for a constant rate.
+        lr_interval: the scheduler moves after every epoch or after every step.
+        library: whose loss: handwritten or torch's.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        optimizer: OptimizerCallable = Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+        library: Literal["dlbook", "torch"] = "dlbook",
+    ):
+        super().__init__(net, optimizer, lr_scheduler, lr_interval, library)
+        self.loss = LIBRARIES[library].MSELoss()

@@ -1,0 +1,268 @@
+"""The LightningCLI of this project: one YAML file is one run, with a folder of its own."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from ..diagnostics.verdict import Verdict, diagnose
+from .checkpoints import Best, Last, RNGState
+from .console import Bar, quiet
+from .errors import UsageError, explain
+from .figures import Pictures
+from .folders import CHECKPOINTS, RunFolder, find_checkpoint, home_of, new_folder, run_name
+from .history import History
+from .hyperparameters import hyperparameters
+from .interrupt import GracefulStop, Interrupted
+from .logger import CurveLogger
+from .parser import ShortErrorParser
+from .report import closing_scores, print_report, print_scores, print_way_on, summary_metrics
+from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
+
+DEFAULTS = {
+    "max_epochs": 10,
+    "devices": 1,  # small networks: several processes cost more than they bring
+    "log_every_n_steps": 1,
+    "enable_model_summary": False,
+}
+
+
+class TrainingCLI(LightningCLI):
+    """``fit``, ``validate``, ``test`` and ``predict`` from a configuration file.
+
+    Unlike its parent, ``--ckpt_path`` takes the weights and the progress from the checkpoint but
+    every setting from the configuration and the command line.
+
+    Args:
+        args: the command line.
+        folder: told where the run lives and whether it has trained.
+    """
+
+    def __init__(self, args: ArgsType, folder: RunFolder):
+        self.folder, self.history, self.stop = folder, History(), GracefulStop()
+        self.checkpoint: dict[str, Any] | None = None
+        self.verdict: Verdict | None = None
+        self.scores: dict[str, float] = {}
+        super().__init__(
+            L.LightningModule,
+            L.LightningDataModule,
+            save_config_callback=None,
+            trainer_defaults=DEFAULTS,
+            seed_everything_default=0,
+            parser_class=ShortErrorParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=args,
+            auto_configure_optimizers=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the one option that Lightning does not have."""
+        parser.add_argument("--run", type=str | None, help="name of the run's folder")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; overridden because the parent warns about every call from Python."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+
+    def _parse_ckpt_path(self) -> None:
+        """Overridden: the parent lets the checkpoint's settings override the command line."""
+
+    @property
+    def settings(self) -> Any:
+        """The parsed configuration of the subcommand."""
+        return self.config[self.subcommand]
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs of this configuration."""
+        root = Path(self.settings.trainer.default_root_dir or ".")
+        files = [str(file) for file in self.settings.config or [] if file]
+        return root / "runs" / run_name(files[0] if files else None)
+
+    def before_instantiate_classes(self) -> None:
+        """Find and read the checkpoint."""
+        if self.settings.ckpt_path:
+            path = find_checkpoint(str(self.settings.ckpt_path), self.runs)
+            self.checkpoint, self.settings.ckpt_path = read_checkpoint(path), str(path)
+
+    def _instantiate_trainer(
+        self, config: dict[str, Any], callbacks: list[L.Callback]
+    ) -> L.Trainer:
+        if self.subcommand == "fit":
+            callbacks = [*callbacks, *self._fit_callbacks(config)]
+        if config["logger"] in (None, True):
+            config["logger"] = self._logger() if self.folder.path else False
+        if self.subcommand == "predict":
+            config["enable_progress_bar"] = False  # what it prints is the result
+        if config["enable_progress_bar"] is not False:
+            callbacks = [*callbacks, Bar()]
+        return super()._instantiate_trainer(config, callbacks)
+
+    def _fit_callbacks(self, config: dict[str, Any]) -> list[L.Callback]:
+        callbacks = [
+            self.stop,
+            self.history,
+            RNGState(),
+            Pictures(),
+            Start(self.folder, self._dump()),
+        ]
+        if self.checkpoint:
+            callbacks.append(ConfigurationWins(self.checkpoint))
+        if not config["fast_dev_run"]:
+            self._open_folder()
+            if config["enable_checkpointing"] is not False:
+                callbacks += [Best(self._checkpoints), Last(self._checkpoints)]
+        return callbacks
+
+    @rank_zero_only
+    def _open_folder(self) -> None:
+        home = home_of(Path(self.settings.ckpt_path)) if self.checkpoint else None
+        self.folder.open(home or new_folder(self.runs, self.settings.run), new=home is None)
+
+    @property
+    def _checkpoints(self) -> Path:
+        return (self.folder.path or self.runs) / CHECKPOINTS  # other ranks hear of rank 0's
+
+    def _logger(self) -> CurveLogger:
+        purge = epochs_done(self.checkpoint) + 1 if self.checkpoint else None
+        folder = self.folder.path or self.runs
+        return CurveLogger(folder.parent, "", folder.name, purge)
+
+    def _dump(self) -> dict[str, Any]:
+        """The resolved configuration as YAML has it; it starts the run anew, not in the middle."""
+        text = self._parser(self.subcommand).dump(self.settings, skip_none=False)
+        return yaml.safe_load(text) | {"ckpt_path": None}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if kwargs["weights_only"] is None:
+            kwargs["weights_only"] = True
+        if self.checkpoint:
+            refuse_other_network(self.model, self.checkpoint, self.settings.ckpt_path)
+        if subcommand != "fit":
+            self._load_weights()
+            kwargs |= {"ckpt_path": None} | ({"verbose": False} if "verbose" in kwargs else {})
+        return kwargs
+
+    def _load_weights(self) -> None:
+        if self.checkpoint:
+            self.model.load_state_dict(self.checkpoint["state_dict"])
+        else:
+            print("no --ckpt_path: the network has its initial weights", file=sys.stderr)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, test the best epoch once, and report."""
+        try:
+            self.trainer.fit(**kwargs)
+            if self.stop.number:
+                raise Interrupted(self.stop.number)
+        except Interrupted:
+            print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
+            raise
+        if not self.folder.trained:
+            done = len(self.history.rows)
+            print(f"nothing to train: {done} of {self.trainer.max_epochs} epochs are done")
+        elif self.trainer.is_global_zero and self.history.rows:
+            self._test_best()
+            self._report()
+
+    def _test_best(self) -> None:
+        best = self._checkpoints / "best.ckpt"
+        if self.folder.path and best.is_file():
+            self.model.load_state_dict(read_checkpoint(best)["state_dict"])
+        has_test_set = is_overridden("test_dataloader", self.datamodule, L.LightningDataModule)
+        if has_test_set and is_overridden("test_step", self.model):
+            if self.trainer.progress_bar_callback:
+                self.trainer.progress_bar_callback.disable()
+            self.scores.update(*self.trainer.test(self.model, self.datamodule, verbose=False))
+
+    def _report(self) -> None:
+        self.scores = closing_scores(self.history, self.scores)
+        train, val = self.history.curves("train/loss", "val/loss")
+        self.verdict = diagnose(train, val) if train else None
+        device = self.trainer.strategy.root_device
+        print_report(self.history, self.scores, self.verdict, str(device))
+        if isinstance(logger := self.trainer.logger, CurveLogger):
+            metrics = summary_metrics(self.history, self.scores)
+            logger.log_hyperparams(hyperparameters(self._dump()), metrics)
+            if self.verdict:
+                logger.log_text("verdict", self.verdict.markdown())
+            logger.finalize("success")
+            print_way_on(Path(logger.log_dir), self.scores)
+
+    def validate(self, **kwargs: Any) -> None:
+        """Measure the validation set, and the training set if the data module gives it."""
+        self._measured(self.trainer.validate(**kwargs))
+
+    def test(self, **kwargs: Any) -> None:
+        """Measure the test set."""
+        self._measured(self.trainer.test(**kwargs))
+
+    def _measured(self, results: Sequence[Mapping[str, float]]) -> None:
+        for scores in results:  # one for each loader
+            self.scores.update(scores)
+        print_scores(self.scores)
+
+    def predict(self, **kwargs: Any) -> None:
+        """Print one prediction per line: the name of the class, or the number."""
+        names = getattr(self.datamodule, "classes", None)
+        for batch in self.trainer.predict(**kwargs) or []:
+            for y in torch.as_tensor(batch).tolist():
+                print(names[y] if names and isinstance(y, int) else y)
+
+
+class Start(L.Callback):
+    """At the first step of a run, say what is trained and keep its configuration in its folder."""
+
+    def __init__(self, folder: RunFolder, config: dict[str, Any]):
+        self.folder, self.config = folder, config
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.folder.trained = True
+        net = getattr(pl_module, "net", pl_module)
+        size = sum(p.numel() for p in net.parameters())
+        where = f", {self.folder.path}" if self.folder.path else ""
+        trainer.print(f"{type(net).__name__}, {size:,} parameters, on {pl_module.device}{where}")
+        if len(trainer.num_val_batches) == 1:
+            trainer.print("one validation loader: train/* is the running mean of the epoch's steps")
+        if self.folder.path:
+            keep_config(
+                self.folder.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False)
+            )
+
+
+def keep_config(file: Path, text: str) -> None:
+    """Write ``text`` to ``file``; what stood there and differs is kept as ``config.<n>.yaml``."""
+    if file.exists() and file.read_text() != text:
+        file.rename(file.with_suffix(f".{len(list(file.parent.glob('config.*.yaml')))}.yaml"))
+    file.write_text(text)
+
+
+def run(args: list[str]) -> TrainingCLI:
+    """Parse, build and run a command line.
+
+    Raises: UsageError for whatever is found wrong before the first step of a training; what goes
+        wrong later, and every unexpected kind of error, comes through as it is.
+    """
+    folder = RunFolder()
+    try:
+        with quiet():
+            return TrainingCLI(args, folder)
+    except (ValueError, OSError, MisconfigurationException) as error:
+        if folder.trained:
+            raise
+        raise UsageError(explain(str(error))) from error
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning makes it 1
+            raise KeyboardInterrupt from end
+        raise
+    finally:
+        folder.close()
