@@ -144,7 +144,7 @@ def test_explosion_that_stays_finite_is_divergence():
 
 
 def test_a_tiny_loss_that_doubles_does_not_diverge():
-    train = [1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6, 5e-6, 5e-6, 5e-6]
+    train = [1.0, 0.1, 0.01, 1e-3, 1e-6, 1e-6, 1e-6, 5e-6, 5e-6, 5e-6]
     assert diagnose(train, train).id != "diverging"
 
 

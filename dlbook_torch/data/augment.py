@@ -48,7 +48,7 @@ class RandomFlip(v2.Transform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Toss a coin for every image."""
         (x,) = flat_inputs
-        return {"flip": torch.rand(1, 1, 1, 1, device=x.device) < 0.5}
+        return {"flip": torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5}
 
     def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
         """Choose between each image and its mirror image."""
