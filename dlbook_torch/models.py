@@ -98,7 +98,7 @@ class MLP(Network):
 
     Shape: ``(N, *)`` to ``(N, out_features)``.
     Raises: ValueError for an unknown name or a width below 1.
-    Source: notes 3.1 to 3.5; 6.4 for the place of BatchNorm, 6.5 for dropout.
+    Source: notes 3.1, 3.5; 6.4 for the place of BatchNorm, 6.5 for dropout.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class DeepConvNet(Network):
 
     Shape: ``(N, C, H, W)`` to ``(N, classes)``.
     Raises: ValueError if a width is below 1, or nothing is left of the image.
-    Source: notes 7, 6.5; the book's chapter 8.
+    Source: notes 7; 6.5 for dropout; the book's chapter 8.
     """
 
     def __init__(

@@ -6,13 +6,13 @@ python scripts/screenshot.py runs/digits_convnet/version_0 --out pictures
 import argparse
 import base64
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from socket import socket, socketpair
 from tempfile import TemporaryDirectory
@@ -25,11 +25,26 @@ from dlbook_torch.training.logger import board_url
 PAGES = ("timeseries", "custom_scalars", "scalars", "images", "text", "hparams")
 PATIENCE = 60.0  # seconds until a program that does not get ready is given up
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--remote-debugging-pipe --window-size=1500,1000"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+]
+# Chromium reads the protocol from descriptor 3 and writes it to 4.
+PLUMB = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[1]), 4)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+FILTER = {"scalars": "&tagFilter=^(loss|accuracy|lr)$"}  # other groups start folded
 CLOSE_SETTINGS = "document.querySelector('[aria-label=\"Close side pane\"]')?.click()"
 
 
@@ -46,6 +61,8 @@ class Page:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
+        size = {"width": 1500, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Ask the browser for something and return its answer.
@@ -83,7 +100,7 @@ class Page:
             looks.append(self._look())
             return looks[-1] != "" and len(looks) > 3 and len(set(looks[-3:])) == 1
 
-        wait_for(at_rest, "the page", pause=1.0)
+        wait_for(at_rest, "the page", pause=0.7)
         return base64.b64decode(looks[-1])
 
     def _look(self) -> str:
@@ -109,12 +126,11 @@ def wait_for(ready: Callable[[], bool], name: str, pause: float = 0.3) -> None:
 @contextmanager
 def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
     """Run a program for as long as the block lasts."""
-    process = subprocess.Popen(command, text=True, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen(command, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -128,24 +144,22 @@ def browser() -> Iterator[Page]:
         raise FileNotFoundError(f"none of {', '.join(BROWSERS)} is installed")
     ours, theirs = socketpair()
     ours.settimeout(PATIENCE)
-
-    def plumb() -> None:
-        for number in (3, 4):  # where Chromium reads and writes the protocol
-            os.dup2(theirs.fileno(), number)
-
+    end = theirs.fileno()
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile, ours, theirs:
-        command = [program, *FLAGS, f"--user-data-dir={profile}"]
-        quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with running(command, pass_fds=(3, 4), preexec_fn=plumb, **quiet):
+        command = [sys.executable, "-c", PLUMB, str(end), program, *FLAGS]
+        command += [f"--user-data-dir={profile}"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with running(command, pass_fds=(end,), **quiet):
             yield Page(ours)
 
 
 @contextmanager
 def tensorboard(folder: Path) -> Iterator[int]:
-    """Serve a folder to this machine alone, on a free port."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
+    """Serve a folder to this machine alone, on a free port, which is yielded."""
+    folder = folder.resolve()  # by its name alone: the pages show what --logdir says
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.name]
     command += ["--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
-    with running(command, stderr=subprocess.PIPE) as process:
+    with running(command, cwd=folder.parent, stderr=subprocess.PIPE) as process:
         for line in process.stderr or ():
             if " at http://" in line:
                 yield urlsplit(line.split(" at ")[1].split()[0]).port or 0
@@ -169,8 +183,8 @@ def save_pictures(run: Path, out: Path, pages: Sequence[str] = PAGES) -> list[Pa
     out.mkdir(parents=True, exist_ok=True)
     with browser() as window, tensorboard(run) as port:
         for name in pages:
-            wait_for(lambda name=name: has_data(port, name), f"data for the page {name}")
-            window.show(board_url(port=port, page=name))
+            wait_for(partial(has_data, port, name), f"data for the page {name}")
+            window.show(board_url(port=port, page=name) + FILTER.get(name, ""))
             (out / f"{name}.png").write_bytes(window.picture())
     return [out / f"{name}.png" for name in pages]
 

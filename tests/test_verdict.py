@@ -119,12 +119,13 @@ def test_suspicion_of_the_data_needs_20_epochs(epochs, expected):
     [
         ([1.0] + [0.1] * 19, [1.0] + [0.12] * 19, "converged"),
         ([1.0] + [0.1] * 19, [1.0] + [0.5] * 19, "gap"),
+        (list(0.02 + np.exp(-np.arange(20) / 7)), [1.0] + [0.5] * 19, "gap"),
         ([1.0] + [0.8] * 19, [1.0] + [0.8] * 19, "plateau"),
         ([2.3] * 20, [2.3] * 20, "stuck"),
         ([0.0] * 20, [0.0] * 20, "converged"),
     ],
 )
-def test_flat_curves_are_told_apart_by_their_level(train, val, expected):
+def test_levels_tell_curves_at_rest_apart(train, val, expected):
     assert diagnose(train, val).id == expected
 
 

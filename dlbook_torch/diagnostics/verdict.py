@@ -51,7 +51,8 @@ MEANINGS: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     ),
     "gap": (
         "warning",
-        "Both losses have come to rest far apart: the network generalises poorly.",
+        "The validation loss stands still far above the training loss: the network generalises "
+        "poorly.",
         OVERFITTING[1:],
     ),
     "data_suspect": (
@@ -209,20 +210,20 @@ def _name(t: Curve, v: Curve, trends: tuple[Trend, Trend]) -> str:
     rise, _, gain = _since_minimum(t, v)
     if rise >= RISE and gain >= 0.02 and smooth(v)[-1] - smooth(v).min() > 3 * noise(v):
         return "overfitting"
-    if trends == ("flat", "flat"):
-        return _at_rest(t[0], lowest, end, smooth(v)[-1])
+    if trends in {("flat", "flat"), ("falling", "flat")} and _far_apart(t[0], end, smooth(v)[-1]):
+        return "gap"
+    if trends == ("flat", "flat") and t[0] - lowest < 0.05 * abs(t[0]):
+        return "stuck"
+    if trends == ("flat", "flat") and end <= t[0] / 2:
+        return "converged"
     if trends == ("flat", "falling") and len(t) < MIN_EPOCHS_DATA:
         return "unclear"
     return TABLE.get(trends, "unclear")
 
 
-def _at_rest(first: float, lowest: float, train: float, val: float) -> str:
-    """Tell flat curves apart by their level, for which the first epoch must serve as the scale."""
-    if first - lowest < 0.05 * abs(first):
-        return "stuck"
-    if train > first / 2:
-        return TABLE["flat", "flat"]
-    return "gap" if val > 2 * train and val - train > 0.1 * first else "converged"
+def _far_apart(first: float, train: float, val: float) -> bool:
+    """Compare the levels at the end; the first epoch must serve as the scale of what is small."""
+    return train <= first / 2 and val > 2 * train and val - train > 0.1 * first
 
 
 def _since_minimum(t: Curve, v: Curve) -> tuple[float, float, float]:

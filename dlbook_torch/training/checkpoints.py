@@ -58,6 +58,12 @@ class Last(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to remember: the next one replaces whatever lies in the folder."""
 
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        if self._last_time_checked is not None:  # set at the start of a training: not before
+            super().on_exception(trainer, pl_module, exception)
+
 
 class RNGState(L.Callback):
     """Keep the random states of torch, NumPy and Python in the checkpoint.

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedCo
 
 NOISE = (  # what the libraries below say about themselves, or about what is meant here
     r".*LeafSpec.*",
-    r".*instantiate_classes.*",
+    r"\s*(By default only one Jsonargparse|.*was deprecated in v4)",  # what Lightning 2.6 calls
     r".*does not have many workers.*",  # batches are cut from memory
     r"Checkpoint directory .* exists and is not empty.*",  # a run is continued
 )

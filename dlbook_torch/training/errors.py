@@ -39,10 +39,9 @@ def explain(message: str, options: Iterable[str] = ()) -> str:
         return f"{place}: {match[1]} has no {match[2]!r}{_near(match[2], _names(match[1]))}"
     if match := re.search(r"No module named '[\w.]+'", message):
         return f"{place}: {match[0][0].lower()}{match[0][1:]}"
-    if match := re.search(
-        r"Import path ([\w.]+) does not correspond to a sub(class of \w+)", message
-    ):
-        return f"{place}: {match[1]} is not a sub{match[2]}"
+    if match := re.search(r"Import path ?([\w.]*) does not correspond to a (\w+ of \w+)", message):
+        value = VALUE.search(message)
+        return f"{place}: {match[1] or (value and value[1])} is not a {match[2]}"
     if types := _expected(message):
         value = VALUE.search(message)
         return (

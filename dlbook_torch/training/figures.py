@@ -20,7 +20,7 @@ def confusion_figure(counts: Tensor, classes: Sequence[str]) -> Figure:
     figure = Figure(figsize=(4.5, 4.5), layout="constrained")
     axes = figure.subplots()
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
     for i, j in counts.nonzero().tolist():
         color = "white" if share[i, j] > 0.5 else "black"
         axes.text(j, i, str(int(counts[i, j])), ha="center", va="center", color=color, fontsize=8)
@@ -39,7 +39,7 @@ def image_grid(images: Tensor, titles: Sequence[str], title: str) -> Figure:
     for axes, image, text in zip(
         figure.subplots(rows, columns, squeeze=False).flat, images, titles, strict=False
     ):
-        axes.imshow(image.permute(1, 2, 0).squeeze(2), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(image.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1)
         axes.set_title(text, fontsize=8)
     for axes in figure.axes:
         axes.axis("off")

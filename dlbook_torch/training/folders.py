@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import UsageError
 
 CHECKPOINTS = "checkpoints"
+CONFIG = "config.yaml"  # written when the training starts, in whatever process
 
 
 @dataclass
@@ -25,7 +26,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Leave no folder behind without a training in it."""
-        if self.path and self.new and not self.trained:
+        if self.path and self.new and not (self.path / CONFIG).exists():
             shutil.rmtree(self.path, ignore_errors=True)
             with suppress(OSError):  # of a configuration that has no other runs
                 self.path.parent.rmdir()
@@ -40,7 +41,7 @@ def run_name(config: str | Path | None) -> str:
         return "default"
     path = Path(config)
     parts = path.with_suffix("").parts
-    if path.name == "config.yaml" and "runs" in parts[:-3]:
+    if path.name == CONFIG and "runs" in parts[:-3]:
         return "/".join(parts[_last(parts, "runs") + 1 : -2])
     if "configs" in parts[:-1]:
         return "/".join(parts[_last(parts, "configs") + 1 :])
@@ -104,4 +105,4 @@ def home_of(checkpoint: Path) -> Path | None:
     """
     folder = checkpoint.parent.parent
     is_last = checkpoint.name == "last.ckpt" and checkpoint.parent.name == CHECKPOINTS
-    return folder if is_last and (folder / "config.yaml").is_file() else None
+    return folder if is_last and (folder / CONFIG).is_file() else None

@@ -1,14 +1,14 @@
 """What a run has measured so far, one row per epoch; it survives a resume."""
 
 import time
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 import lightning as L
 
 
 class History(L.Callback):
-    """Collect every scalar that was logged, once per epoch, and the learning rate as ``lr``.
+    """Collect what every validation measured, and the rate of the epoch's last step as ``lr``.
 
     ``rows[e]`` is ``{"train/loss": ..., "val/loss": ..., ...}`` after epoch e.
     """
@@ -17,20 +17,28 @@ class History(L.Callback):
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self._measured: dict[str, float] = {}
+        self._lr = nan
         self._since: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._since = time.perf_counter()
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # when the epoch ends, its scheduler has already set the rate of the next one
+        self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
         # names of other stages stay in callback_metrics, with the values of an earlier epoch
         scores = trainer.callback_metrics.items()
         self._measured = {k: float(v) for k, v in scores if not k.endswith("_running")}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        pl_module.log("lr", lr)
-        self.rows.append(self._measured | {"lr": float(lr)})
+        pl_module.log("lr", self._lr, sync_dist=True)
+        self.rows.append(self._measured | {"lr": self._lr})
         self._measured = {}
         self._tick()
 

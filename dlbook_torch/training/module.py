@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from .. import nn
@@ -17,6 +17,28 @@ from ..optim import Adam
 LIBRARIES: dict[str, Any] = {"dlbook": nn, "torch": torch.nn}
 SPLITS = ("running", "train", "val", "test")
 Batch = tuple[Tensor, Tensor]
+
+
+class Mean(Metric):
+    """Mean over samples, of the means over batches; a NaN stays one.
+
+    torchmetrics' ``MeanMetric`` drops NaN, or with ``nan_strategy="disable"`` the batch sizes.
+    """
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, samples: int) -> None:
+        self.total += mean * samples
+        self.count += samples
+
+    def compute(self) -> Tensor:
+        return self.total / self.count
 
 
 class Supervised(L.LightningModule):
@@ -63,7 +85,7 @@ class Supervised(L.LightningModule):
 
     def make_meters(self) -> Any:
         """Return what is averaged over one split, by name."""
-        return torch.nn.ModuleDict({"loss": MeanMetric(nan_strategy="disable")})
+        return torch.nn.ModuleDict({"loss": Mean()})
 
     def observe(self, meters: Any, loss: Tensor, y: Tensor, t: Tensor) -> None:
         """Feed one batch to the meters of a split."""
@@ -98,7 +120,7 @@ class Supervised(L.LightningModule):
         train = self.publish("train", "train/{}") or self.publish("running", "train/{}")
         for name in train.keys() & val.keys():
             gap = val[name] - train[name]
-            self.log(f"gap/{name}", -gap if name == "accuracy" else gap)
+            self.log(f"gap/{name}", -gap if name == "accuracy" else gap, sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
         self.publish("running", "train/{}_running")
@@ -113,7 +135,8 @@ class Supervised(L.LightningModule):
             if isinstance(meter, Metric) and meter.update_called:
                 means[name] = meter.compute()
                 meter.reset()
-        self.log_dict({pattern.format(name): mean for name, mean in means.items()}, **options)
+        scores = {pattern.format(name): mean for name, mean in means.items()}
+        self.log_dict(scores, sync_dist=True, **options)
         return means
 
     def configure_optimizers(self) -> Any:

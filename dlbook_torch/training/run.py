@@ -11,21 +11,22 @@ import yaml
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from ..diagnostics.verdict import Verdict, diagnose
+from ..diagnostics.verdict import Verdict
 from .checkpoints import Best, Last, RNGState
 from .console import Bar, quiet
 from .errors import UsageError, explain
 from .figures import Pictures
+from .finish import report, test_best
 from .folders import CHECKPOINTS, RunFolder, find_checkpoint, home_of, new_folder, run_name
 from .history import History
 from .hyperparameters import hyperparameters
 from .interrupt import GracefulStop, Interrupted
 from .logger import CurveLogger
 from .parser import ShortErrorParser
-from .report import closing_scores, print_report, print_scores, print_way_on, summary_metrics
+from .report import print_scores
 from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
+from .start import Start
 
 DEFAULTS = {
     "max_epochs": 10,
@@ -167,36 +168,23 @@ class TrainingCLI(LightningCLI):
         except Interrupted:
             print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
             raise
+        self._hear_of_other_processes()
         if not self.folder.trained:
             done = len(self.history.rows)
             print(f"nothing to train: {done} of {self.trainer.max_epochs} epochs are done")
         elif self.trainer.is_global_zero and self.history.rows:
-            self._test_best()
-            self._report()
+            test = test_best(
+                self.trainer, self._checkpoints / "best.ckpt", (self.history.best() or 0) + 1
+            )
+            settings = hyperparameters(self._dump())
+            self.scores, self.verdict = report(self.trainer, self.history, test, settings)
 
-    def _test_best(self) -> None:
-        best = self._checkpoints / "best.ckpt"
-        if self.folder.path and best.is_file():
-            self.model.load_state_dict(read_checkpoint(best)["state_dict"])
-        has_test_set = is_overridden("test_dataloader", self.datamodule, L.LightningDataModule)
-        if has_test_set and is_overridden("test_step", self.model):
-            if self.trainer.progress_bar_callback:
-                self.trainer.progress_bar_callback.disable()
-            self.scores.update(*self.trainer.test(self.model, self.datamodule, verbose=False))
-
-    def _report(self) -> None:
-        self.scores = closing_scores(self.history, self.scores)
-        train, val = self.history.curves("train/loss", "val/loss")
-        self.verdict = diagnose(train, val) if train else None
-        device = self.trainer.strategy.root_device
-        print_report(self.history, self.scores, self.verdict, str(device))
-        if isinstance(logger := self.trainer.logger, CurveLogger):
-            metrics = summary_metrics(self.history, self.scores)
-            logger.log_hyperparams(hyperparameters(self._dump()), metrics)
-            if self.verdict:
-                logger.log_text("verdict", self.verdict.markdown())
-            logger.finalize("success")
-            print_way_on(Path(logger.log_dir), self.scores)
+    def _hear_of_other_processes(self) -> None:
+        """Strategies that spawn or fork train in copies of this process."""
+        last = self._checkpoints / "last.ckpt"
+        if self.folder.new and not self.folder.trained and last.is_file():
+            self.history.load_state_dict(read_checkpoint(last)["callbacks"]["History"])
+            self.folder.trained = True
 
     def validate(self, **kwargs: Any) -> None:
         """Measure the validation set, and the training set if the data module gives it."""
@@ -217,33 +205,6 @@ class TrainingCLI(LightningCLI):
         for batch in self.trainer.predict(**kwargs) or []:
             for y in torch.as_tensor(batch).tolist():
                 print(names[y] if names and isinstance(y, int) else y)
-
-
-class Start(L.Callback):
-    """At the first step of a run, say what is trained and keep its configuration in its folder."""
-
-    def __init__(self, folder: RunFolder, config: dict[str, Any]):
-        self.folder, self.config = folder, config
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.folder.trained = True
-        net = getattr(pl_module, "net", pl_module)
-        size = sum(p.numel() for p in net.parameters())
-        where = f", {self.folder.path}" if self.folder.path else ""
-        trainer.print(f"{type(net).__name__}, {size:,} parameters, on {pl_module.device}{where}")
-        if len(trainer.num_val_batches) == 1:
-            trainer.print("one validation loader: train/* is the running mean of the epoch's steps")
-        if self.folder.path:
-            keep_config(
-                self.folder.path / "config.yaml", yaml.safe_dump(self.config, sort_keys=False)
-            )
-
-
-def keep_config(file: Path, text: str) -> None:
-    """Write ``text`` to ``file``; what stood there and differs is kept as ``config.<n>.yaml``."""
-    if file.exists() and file.read_text() != text:
-        file.rename(file.with_suffix(f".{len(list(file.parent.glob('config.*.yaml')))}.yaml"))
-    file.write_text(text)
 
 
 def run(args: list[str]) -> TrainingCLI:

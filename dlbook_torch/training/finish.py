@@ -1,0 +1,52 @@
+"""The end of a run: the best epoch is tested once, judged and reported."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from ..diagnostics.verdict import Verdict, diagnose
+from .history import History
+from .logger import CurveLogger
+from .report import closing_scores, print_report, print_way_on, summary_metrics
+from .resume import read_checkpoint
+
+
+def test_best(trainer: L.Trainer, best: Path, epoch: int) -> dict[str, float]:
+    """Return the test scores of the weights in ``best``, or of the present ones without that file.
+
+    No scores if the data module has no test set or the module no ``test_step``. ``epoch`` is
+    where the curves get the point.
+    """
+    module, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
+    if best.is_file():
+        module.load_state_dict(read_checkpoint(best)["state_dict"])
+    has_test_set = is_overridden("test_dataloader", data, L.LightningDataModule)
+    if not (has_test_set and is_overridden("test_step", module)):
+        return {}
+    if trainer.progress_bar_callback:
+        trainer.progress_bar_callback.disable()
+    if isinstance(trainer.logger, CurveLogger):
+        trainer.logger.at(epoch)
+    (scores,) = trainer.test(module, data, verbose=False)
+    return dict(scores)
+
+
+def report(
+    trainer: L.Trainer, history: History, test: Mapping[str, float], settings: dict[str, Any]
+) -> tuple[dict[str, float], Verdict | None]:
+    """Print the end of a run and write it to TensorBoard; return the scores and the verdict."""
+    scores = closing_scores(history, test)
+    train, val = history.curves("train/loss", "val/loss")
+    verdict = diagnose(train, val) if train else None
+    print_report(history, scores, verdict, str(trainer.strategy.root_device))
+    if isinstance(logger := trainer.logger, CurveLogger):
+        logger.at(len(history.rows))
+        logger.log_hyperparams(settings, summary_metrics(history, scores))
+        if verdict:
+            logger.log_text("verdict", verdict.markdown())
+        logger.finalize("success")
+        print_way_on(Path(logger.log_dir), scores)
+    return scores, verdict

@@ -1,0 +1,40 @@
+"""What happens at the first step of a run: it introduces itself and keeps its configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+
+from .folders import CONFIG, RunFolder
+
+
+class Start(L.Callback):
+    """Say what is trained, and keep the resolved configuration in the run's folder.
+
+    Args:
+        folder: of the run; told that the training has begun.
+        config: the configuration as plain values.
+    """
+
+    def __init__(self, folder: RunFolder, config: dict[str, Any]):
+        self.folder, self.config = folder, config
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.folder.trained = True
+        net = getattr(pl_module, "net", pl_module)
+        size = sum(p.numel() for p in net.parameters())
+        where = f", {self.folder.path}" if self.folder.path else ""
+        trainer.print(f"{type(net).__name__}, {size:,} parameters, on {pl_module.device}{where}")
+        if len(trainer.num_val_batches) == 1:
+            trainer.print("one validation loader: train/* is the running mean of the epoch's steps")
+        if self.folder.path:
+            keep(self.folder.path / CONFIG, yaml.safe_dump(self.config, sort_keys=False))
+
+
+def keep(file: Path, text: str) -> None:
+    """Write ``text`` to ``file``; what stood there and differs is kept as ``<stem>.<n>.yaml``."""
+    if file.exists() and file.read_text() != text:
+        earlier = len(list(file.parent.glob(f"{file.stem}.*.yaml")))
+        file.rename(file.with_suffix(f".{earlier}.yaml"))
+    file.write_text(text)
