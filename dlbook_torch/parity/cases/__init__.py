@@ -1,0 +1,33 @@
+"""The cases: one row per promise that a layer or a rule of ours is torch's.
+
+A new layer is proven by adding rows to the file of its family; the tests and the ledger run every
+check over each.
+"""
+
+from . import (
+    activation,
+    conv,
+    dropout,
+    flatten,
+    linear,
+    loss,
+    normalization,
+    pooling,
+)
+from .base import Case, Refused, Rule
+from .rules import BAD_RULES, RULES
+
+FAMILIES = (  # in the order of the notes
+    activation,
+    linear,
+    loss,
+    normalization,
+    dropout,
+    conv,
+    pooling,
+    flatten,
+)
+CASES: list[Case] = [case for family in FAMILIES for case in family.CASES]
+REFUSED: list[Refused] = [row for family in FAMILIES for row in family.REFUSED]
+
+__all__ = ["BAD_RULES", "CASES", "REFUSED", "RULES", "Case", "Refused", "Rule"]
