@@ -42,7 +42,7 @@ def output(y: Any) -> Tensor:
     return y[0] if isinstance(y, tuple) else y
 
 
-def run(layer: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+def run(layer: torch.nn.Module, inputs: tuple[Any, ...]) -> Any:
     """Call a layer at a fixed point of the random sequence."""
     torch.manual_seed(1)
     return layer(*inputs)
@@ -54,6 +54,13 @@ def largest(ours: Any, ref: Any, what: str) -> float:
     return (ours.double() - ref.double()).abs().max().item() if ours.numel() else 0.0
 
 
+def twin_of(argument: Any) -> Any:
+    """A copy of a tensor that gathers a gradient of its own; anything else as it is."""
+    if not isinstance(argument, Tensor):
+        return argument
+    return argument.detach().clone().requires_grad_(argument.requires_grad)
+
+
 def compare(
     case: Case,
     training: bool = True,
@@ -63,7 +70,7 @@ def compare(
     """Same input, same gradient: same output, same gradients, same buffers afterwards."""
     ours, ref = (m.train(training) for m in case.twins(dtype, device))
     a = case.inputs(dtype, device)
-    b = tuple(t.detach().clone().requires_grad_(t.requires_grad) for t in a)
+    b = tuple(map(twin_of, a))
     y, y_ref = run(ours, a), run(ref, b)
     errors = {"output": largest(output(y), output(y_ref), "output")}
     if isinstance(y, tuple):
@@ -71,7 +78,8 @@ def compare(
     dy = torch.randn_like(output(y_ref))
     for result in (y, y_ref):
         output(result).backward(dy)
-    pairs = [(f"input {i}", s, t) for i, (s, t) in enumerate(zip(a, b, strict=True))]
+    tensors = (pair for pair in zip(a, b, strict=True) if isinstance(pair[0], Tensor))
+    pairs = [(f"input {i}", s, t) for i, (s, t) in enumerate(tensors)]
     params = zip(ours.named_parameters(), ref.parameters(), strict=True)
     pairs += [(name, p, q) for (name, p), q in params]
     gradients = [largest(s.grad, t.grad, f"{n}.grad") for n, s, t in pairs if t.requires_grad]
@@ -82,7 +90,7 @@ def compare(
     }
 
 
-def _as_function(case: Case, training: bool) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+def _as_function(case: Case, training: bool) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
     """Our layer as a function of its inputs and parameters, without a memory."""
     ours = case.twins()[0].train(training)
     inputs, params = case.inputs(), dict(ours.named_parameters())
@@ -96,17 +104,21 @@ def _as_function(case: Case, training: bool) -> tuple[Callable[..., Tensor], tup
     return function, (*inputs, *params.values())
 
 
+def _empty(args: tuple[Any, ...]) -> bool:
+    return any(isinstance(t, Tensor) and not t.numel() for t in args)
+
+
 def first_derivative(case: Case, training: bool = True) -> None:
     """The backward is the derivative of the forward, by central differences."""
     function, args = _as_function(case, training)
-    if all(t.numel() for t in args):
+    if not _empty(args):
         assert gradcheck(function, args, fast_mode=True)
 
 
 def second_derivative(case: Case, training: bool = True) -> None:
     """The derivative of the backward is right too, by central differences."""
     function, args = _as_function(case, training)
-    if all(t.numel() for t in args):
+    if not _empty(args):
         assert gradgradcheck(function, args, fast_mode=True)
 
 
@@ -143,7 +155,7 @@ class Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def operations(layer: torch.nn.Module, inputs: tuple[Tensor, ...]) -> set[str]:
+def operations(layer: torch.nn.Module, inputs: tuple[Any, ...]) -> set[str]:
     """What a layer asks of torch, forward and backward."""
     with Recorder() as recorder:
         y = output(run(layer, inputs))

@@ -11,6 +11,7 @@ from torch import Tensor
 from ... import nn
 
 Target = Literal["values", "classes", "probabilities"]
+Make = Callable[[torch.dtype, str], tuple[Any, ...]]  # dtype and device to a call's arguments
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,20 @@ class Case:
     shape: tuple[int, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     target: Target | None = None
+    make: Make | None = None  # of the inputs, where one of `shape` and its target do not say all
+    label: str = ""  # tells rows apart that differ in `make` alone
+    twin: Callable[..., torch.nn.Module] | None = None  # where torch has no class of this name
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.shape))
         kwargs = ",".join(f"{k}={_brief(v)}" for k, v in self.kwargs.items())
-        return "-".join(filter(None, [self.notes, self.name, shape, kwargs, self.target]))
+        parts = [self.notes, self.name, shape, kwargs, self.target, self.label]
+        return "-".join(filter(None, parts))
 
     def build(self, library: Any) -> torch.nn.Module:
         """The layer as ``dlbook_torch.nn`` or ``torch.nn`` makes it."""
-        return getattr(library, self.name)(**deepcopy(self.kwargs))
+        kind = self.twin if self.twin and library is torch.nn else getattr(library, self.name)
+        return kind(**deepcopy(self.kwargs))
 
     def twins(
         self, dtype: torch.dtype = torch.float64, device: str = "cpu"
@@ -44,8 +50,10 @@ class Case:
         ref.load_state_dict(ours.state_dict())  # strict: the same keys and shapes
         return ours, ref
 
-    def inputs(self, dtype: torch.dtype = torch.float64, device: str = "cpu") -> tuple[Tensor, ...]:
+    def inputs(self, dtype: torch.dtype = torch.float64, device: str = "cpu") -> tuple[Any, ...]:
         """An input, and for a loss its target; those that can have a gradient ask for one."""
+        if self.make is not None:
+            return self.make(dtype, device)
         x = torch.randn(self.shape, dtype=dtype, device=device, requires_grad=True)
         if self.target is None:
             return (x,)
