@@ -1,0 +1,81 @@
+"""How far two results are apart, and what is too far."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+# torch.testing's defaults for these types, which a float32 result of narrower terms has to meet
+TOLERANCE = {
+    torch.bfloat16: dict(rtol=1.6e-2, atol=1e-5),
+    torch.float16: dict(rtol=1e-3, atol=1e-5),
+}
+
+
+def spacing(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """From each number to the next that ``dtype`` can hold, away from zero; in float64."""
+    info = torch.finfo(dtype)
+    _, exponent = torch.frexp(values.abs().double().clamp(min=info.tiny))
+    return torch.ldexp(torch.full_like(values, info.eps, dtype=torch.float64), exponent - 1)
+
+
+def largest(values: Tensor) -> Tensor:
+    """The largest finite magnitude, in float64; of nothing it is 0."""
+    sizes = values.detach().double().abs()
+    return sizes.masked_fill(~sizes.isfinite(), 0).amax() if sizes.numel() else sizes.sum()
+
+
+def distance(ours: Tensor, ref: Tensor, scale: float = 0.0) -> tuple[float, float]:
+    """The largest difference of two tensors, absolute and in units in the last place.
+
+    One unit is the spacing of the numbers of this type at the largest finite magnitude in ``ref``,
+    or at ``scale`` if that is larger: the largest among the tensors that came of the same terms.
+    For where terms of that size cancel, their rounding is left over beside a result near zero, and
+    the spacing there would say nothing. Small elements are watched by the relative tolerance of
+    ``assert_close``. Equal infinities and nan differ by 0; of integers the units are not counted.
+    """
+    a, b = ours.detach().double(), ref.detach().double()
+    if not a.numel():
+        return 0.0, 0.0
+    gap = torch.where((a == b) | (a.isnan() & b.isnan()), 0, (a - b).abs()).max().item()
+    if not ref.is_floating_point():
+        return gap, 0.0
+    return gap, gap / spacing(largest(b).clamp(min=scale), ref.dtype).item()
+
+
+def excess(ours: Tensor, ref: Tensor, truth: Tensor, dtype: torch.dtype) -> float:
+    """By how many roundings to ``dtype`` ours is further from the truth than torch's is.
+
+    Two sums of the same terms in another order differ by the rounding of their largest term, which
+    may be many times the result: torch hits one element by luck and misses its neighbour. So the
+    largest error of the one is set against the largest error of the other, in units of the spacing
+    at the largest magnitude. The truth is torch's result from the same numbers in float64.
+    """
+    error, allowed = (distance(t.double(), truth)[0] for t in (ours, ref))
+    return (error - allowed) / spacing(largest(truth), dtype).item()
+
+
+def assert_near(
+    ours: Tensor,
+    ref: Tensor,
+    name: str,
+    low: torch.dtype | None,
+    truth: Callable[[], dict[str, Tensor]],
+) -> None:
+    """Close by the type's default tolerance, or in ``low`` precision no worse than torch's.
+
+    No worse is: at most one rounding further from the truth. A layer that rounds its intermediate
+    results, where torch's kernel rounds once at the end, is further away than that.
+    """
+    tolerance: dict[str, Any] = TOLERANCE[low] if low and ref.dtype == torch.float32 else {}
+    try:
+        assert_close(ours, ref, equal_nan=True, **tolerance)
+    except AssertionError as error:
+        if low is None or (ours.dtype, ours.shape) != (ref.dtype, ref.shape):
+            raise AssertionError(f"{name}: {error}") from None
+        worse = excess(ours, ref, truth()[name], low)
+        if not worse <= 1:  # nor nan
+            more = f"{worse:.1f} roundings further from float64 than torch's"
+            raise AssertionError(f"{name} is {more}: {error}") from None

@@ -1,0 +1,85 @@
+"""Layers made of elementary operations: what they ask of torch, forward and backward."""
+
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..cases import Case
+from .base import ask, differentiable, enterable, run, tensors
+from .compare import Way, play
+
+# What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
+# that computes a layer or a step, whether its own twin's or another's.
+_ELEMENTARY = {
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_",
+    "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
+    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
+    "reduction": "sum mean amax",
+    "matrix products": "mm bmm",
+    "indexing": "index_select index_add gather scatter scatter_add masked_fill",
+    "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
+    "detach alias",
+    "copies and constants": "clone copy_ _to_copy cat empty_like ones_like arange scalar_tensor "
+    "zeros new_empty new_empty_strided new_full new_ones new_zeros _local_scalar_dense",
+    "random draws": "bernoulli_",
+    "profiling marks": "_record_function_enter_new _record_function_exit",
+}
+ELEMENTARY = {name for names in _ELEMENTARY.values() for name in names.split()}
+
+
+class Recorder(TorchDispatchMode):
+    """Collect the names of the aten operations that run inside the ``with`` block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+# Torch's own functions of whole layers. Some of them, such as F.linear, are made of elementary
+# operations and would pass unseen below: they are recognised where they are called.
+BORROWED = {
+    getattr(library, name)
+    for name in dir(torch.nn.functional)
+    for library in (torch.nn.functional, torch)
+    if callable(getattr(library, name, None)) and not isinstance(getattr(library, name), type)
+}
+
+
+class Borrowings(TorchFunctionMode):
+    """Collect the functions of ``torch.nn.functional`` called inside the ``with`` block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in BORROWED:
+            self.names.add(f"torch's {func.__name__}")
+        return func(*args, **(kwargs or {}))
+
+
+def operations(layer: torch.nn.Module, inputs: tuple[Any, ...]) -> set[str]:
+    """What a layer asks of torch, forward and backward."""
+    given = enterable(layer, inputs)
+    entries = [t for t in (*tensors(inputs), *layer.parameters()) if t.requires_grad]
+    with Recorder() as recorder, Borrowings() as borrowings:
+        exits = differentiable(run(layer, given))
+        if exits:
+            dys = [torch.ones_like(y) for y in exits]
+            torch.autograd.grad(exits, entries, dys, allow_unused=True)
+    return recorder.names | borrowings.names
+
+
+def handwritten(case: Case, training: bool = True, dtype: torch.dtype = torch.float64) -> None:
+    """Forward and backward are made of elementary operations only."""
+    ours, ref = (m.train(training) for m in case.twins(dtype))
+    inputs = case.inputs(dtype)
+    ask(play, ref, inputs, Way())
+    foreign = operations(ours, inputs) - ELEMENTARY
+    assert not foreign, f"{case.name} calls {', '.join(sorted(foreign))}"
