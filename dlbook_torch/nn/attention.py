@@ -100,8 +100,8 @@ def _to_add(mask: Tensor, dtype: torch.dtype, allowed: bool) -> Tensor:
     """
     if mask.is_floating_point():
         return mask
-    forbidden = ~mask if allowed else mask
-    return torch.zeros_like(mask, dtype=dtype).masked_fill(forbidden, -torch.inf)
+    yes, no = (0.0, -torch.inf) if allowed else (-torch.inf, 0.0)
+    return torch.where(mask, yes, no).to(dtype)
 
 
 def multi_head_attention_forward(

@@ -41,7 +41,7 @@ class _Axis:
             self.scale = 1 / factor if factor else n / m
         wide = torch.float32 if x.device.type == "mps" else torch.float64
         self.i = torch.arange(m, dtype=wide, device=x.device)
-        self.exact = torch.full((), self.scale, dtype=self.dtype, device=x.device).to(wide)
+        self.exact = x.new_full((), self.scale, dtype=self.dtype).to(wide)
 
     def corners(self) -> Tensor:
         """Positions if the first pixels coincide."""

@@ -21,10 +21,13 @@ Errors = dict[str, float]
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_",
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ "
+    "reciprocal reciprocal_",
+    "rounding": "floor floor_divide",
     "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
-    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
-    "reduction": "sum mean amax",
+    "comparison and choice": "eq gt lt le ne clamp clamp_ maximum minimum where isnan "
+    "copysign bitwise_or",
+    "reduction": "all sum mean amax",
     "matrix products": "mm bmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "

@@ -1,6 +1,7 @@
 """Rows of attention (notes 4.3)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -106,15 +107,9 @@ def refused(
     **kwargs: Any,
 ) -> Refused:
     """A call that torch refuses."""
-    make = sequences(shapes, *options)
-    return Refused(
-        "4.3",
-        "MultiheadAttention",
-        SIZES | kwargs,
-        lambda: make(torch.float32, "cpu"),
-        error,
-        value,
-    )
+    make, sizes = sequences(shapes, *options), SIZES | kwargs
+    call = partial(make, torch.float32, "cpu")
+    return Refused("4.3", "MultiheadAttention", sizes, call, error, value)
 
 
 def integers(*shape: int) -> Callable[[torch.dtype], Tensor]:
