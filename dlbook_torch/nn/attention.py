@@ -171,8 +171,9 @@ def multi_head_attention_forward(
     p = dropout_p if training else 0.0
     weights = None
     if need_weights:  # a query that may look at no key gets nan here, as in torch
-        scores = q * (1 / sqrt(q.shape[-1])) @ k.mT
-        weights = dropout(softmax(scores if mask is None else scores + mask, -1), p)
+        q = q / sqrt(q.shape[-1])
+        scores = q @ k.mT if mask is None else torch.baddbmm(mask, q, k.mT)
+        weights = dropout(softmax(scores, -1), p)
         y = weights @ v
     else:
         y = scaled_dot_product_attention(q, k, v, mask, p, is_causal)
@@ -287,7 +288,7 @@ def _merge(
             warnings.warn(
                 "attn_mask and key_padding_mask of two types are deprecated: got "
                 f"{attn_mask.dtype} and {key_padding_mask.dtype}",
-                stacklevel=4,
+                stacklevel=3,
             )
     if not masks:
         return None

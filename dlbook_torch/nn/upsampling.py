@@ -179,7 +179,8 @@ def interpolate(
     r"""See :class:`Upsample`.
 
     Besides its modes there is ``area``, the mean of all pixels that a new one touches; and with
-    ``antialias`` the kernel of ``bilinear`` and ``bicubic`` grows as the image shrinks.
+    ``antialias`` the kernel of ``bilinear`` and ``bicubic`` grows as the image shrinks. Bytes are
+    rounded once, at the end; torch rounds them along every axis, in fixed point.
     """
     x = input
     if align_corners is not None and mode in ("nearest", "nearest-exact", "area"):
@@ -220,9 +221,8 @@ def _resize(x: Tensor, dim: int, taps: list[Tap]) -> Tensor:
 
 def _layout(x: Tensor) -> torch.memory_format:
     """The order of the axes in memory that the input has."""
-    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
-    if last is not None and x.is_contiguous(memory_format=last) and not x.is_contiguous():
-        return last
+    if x.dim() > 3 and x.stride(1) == 1 and x.stride(-1) == x.shape[1]:
+        return torch.channels_last if x.dim() == 4 else torch.channels_last_3d
     return torch.contiguous_format
 
 

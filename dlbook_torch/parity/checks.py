@@ -28,7 +28,7 @@ _ELEMENTARY = {
     "comparison and choice": "eq gt lt le ne clamp clamp_ maximum minimum where isnan "
     "copysign bitwise_or",
     "reduction": "all sum mean amax",
-    "matrix products": "mm bmm",
+    "matrix products": "mm bmm baddbmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
     "detach alias",
