@@ -100,7 +100,7 @@ def test_antialias_is_refused_by_the_modes_that_have_none(kwargs):
             f(torch.zeros(1, 1, 2), size=3, antialias=True, **kwargs)
 
 
-@modes
+@pytest.mark.parametrize("mode", MODES[1::2], ids=str)
 def test_traced_batched_and_without_memory(mode):
     def double(x):
         return interpolate(x, scale_factor=1.7, **mode)
