@@ -122,7 +122,7 @@ def test_scaled_dot_product_refuses_what_torch_refuses(change, value):
 
 def test_scaled_dot_product_takes_one_mask():
     q, mask = torch.zeros(3, 4), torch.ones(3, 3, dtype=torch.bool)
-    with pytest.raises(RuntimeError, match="is_causal"):  # torch before 2.12 takes both on the CPU
+    with pytest.raises(RuntimeError, match="is_causal"):  # torch 2.11 takes both on the CPU
         functional.scaled_dot_product_attention(q, q, q, attn_mask=mask, is_causal=True)
 
 

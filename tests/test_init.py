@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from dlbook_torch.nn import init
 from dlbook_torch.nn.init import calculate_gain
 
-REDRAWS = "erfinv" not in inspect.getsource(torch.nn.init)  # trunc_normal_ before torch 2.12
+REDRAWS = "erfinv" not in inspect.getsource(torch.nn.init)  # not so trunc_normal_ of torch 2.11
 NAMES = [name for name in init.__all__ if name != "lecun_normal_"]
 ANY, MATRIX, KERNEL = (7,), (6, 9), (6, 4, 3, 2)
 

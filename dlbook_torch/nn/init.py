@@ -96,7 +96,7 @@ def trunc_normal_(
     :math:`\varphi(x) / \max \varphi`, the density at that value by the highest of the interval.
 
     ``mean`` and ``std`` are those of the whole normal distribution: cut at two standard deviations,
-    0.88 of the standard deviation is left. torch before 2.12 inverts the distribution function
+    0.88 of the standard deviation is left. torch 2.11 inverts the distribution function
     instead: the same distribution, other values.
     """
     if tensor.is_meta:
