@@ -21,11 +21,14 @@ Errors = dict[str, float]
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_",
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ "
+    "reciprocal reciprocal_",
+    "rounding": "floor floor_divide",
     "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
-    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
-    "reduction": "sum mean amax",
-    "matrix products": "mm bmm",
+    "comparison and choice": "eq gt lt le ne clamp clamp_ maximum minimum where isnan "
+    "copysign bitwise_or",
+    "reduction": "all sum mean amax",
+    "matrix products": "mm bmm baddbmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
     "detach alias",
@@ -70,11 +73,12 @@ def compare(
     """Same input, same gradient: same output, same gradients, same buffers afterwards."""
     ours, ref = (m.train(training) for m in case.twins(dtype, device))
     a = case.inputs(dtype, device)
-    b = tuple(map(twin_of, a))
+    copies = {id(t): twin_of(t) for t in a}  # what is one tensor here is one tensor there
+    b = tuple(copies[id(t)] for t in a)
     y, y_ref = run(ours, a), run(ref, b)
     errors = {"output": largest(output(y), output(y_ref), "output")}
     if isinstance(y, tuple):
-        assert_close(y[1], y_ref[1], msg=lambda m: f"indices: {m}")
+        assert_close(y[1], y_ref[1], equal_nan=True, msg=lambda m: f"second output: {m}")
     dy = torch.randn_like(output(y_ref))
     for result in (y, y_ref):
         output(result).backward(dy)
@@ -130,7 +134,8 @@ def exchange(case: Case) -> None:
     ours.load_state_dict(other.state_dict())
     assert_close(ours.state_dict(), other.state_dict(), rtol=0, atol=0)
     if "bias" in signature(torch.nn.BatchNorm2d).parameters or "BatchNorm" not in case.name:
-        assert repr(ours) == repr(ref)  # torch before 2.14 prints no bias=
+        # torch before 2.14 prints no bias=; attention's last layer has a name of its own in torch
+        assert repr(ours) == repr(ref).replace("NonDynamicallyQuantizableLinear", "Linear")
 
 
 def same_start(case: Case) -> None:
