@@ -13,8 +13,9 @@ from torch.nn import (
     Sequential,
 )
 
-from . import functional
+from . import functional, init
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .attention import MultiheadAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .conv import Conv2d
 from .dropout import Dropout
@@ -22,6 +23,7 @@ from .flatten import Flatten
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss, NLLLoss
 from .pooling import AvgPool2d, MaxPool2d
+from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     # 3.2, 3.4
@@ -36,6 +38,8 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "MSELoss",
     "NLLLoss",
     "CrossEntropyLoss",
+    # 4.3
+    "MultiheadAttention",
     # 6.4, 6.5
     "BatchNorm1d",
     "BatchNorm2d",
@@ -44,6 +48,9 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Conv2d",
     "MaxPool2d",
     "AvgPool2d",
+    "Upsample",
+    "UpsamplingNearest2d",
+    "UpsamplingBilinear2d",
     "Flatten",
     # torch's own
     "Module",
@@ -54,4 +61,5 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "ParameterList",
     "Sequential",
     "functional",
+    "init",
 ]
