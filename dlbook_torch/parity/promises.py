@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -143,6 +143,7 @@ LAYERS: list[Promise] = [
     *numbers(torch.bfloat16),
     *numbers(torch.float16),
     *in_modes("autocast", in_float32(way=MIXED)),
+    *in_modes("autocast-bfloat16", in_float32(way=replace(MIXED, enter=torch.bfloat16))),
     *in_modes("strided", in_float32(way=checks.STRIDED)),
     *in_modes("channels_last", checks.channels_last, images, of(images, switching)),
     Promise("summed", in_float32(way=checks.SUMMED)),

@@ -8,8 +8,10 @@ from .base import Errors as Errors
 from .base import TorchRefuses as TorchRefuses
 from .base import ask as ask
 from .base import enterable as enterable
+from .base import output as output
 from .base import run as run
 from .base import tensors as tensors
+from .base import twin_of as twin_of
 from .compare import LAST as LAST
 from .compare import STRIDED as STRIDED
 from .compare import SUMMED as SUMMED
@@ -20,7 +22,6 @@ from .compare import rank as rank
 from .derivatives import derivative as derivative
 from .derivatives import second_derivative as second_derivative
 from .distance import distance as distance
-from .distance import excess as excess
 from .distance import spacing as spacing
 from .handwritten import BORROWED as BORROWED
 from .handwritten import ELEMENTARY as ELEMENTARY

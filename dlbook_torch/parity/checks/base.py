@@ -50,6 +50,18 @@ def differentiable(result: Any) -> list[Tensor]:
     return [t for t in tensors(result) if t.requires_grad]
 
 
+def output(result: Any) -> Tensor:
+    """The first of a layer's results."""
+    return tensors(result)[0]
+
+
+def twin_of(argument: Any) -> Any:
+    """A copy of a tensor that gathers a gradient of its own; anything else as it is."""
+    if not isinstance(argument, Tensor):
+        return argument
+    return argument.detach().clone().requires_grad_(argument.requires_grad)
+
+
 def enterable(layer: torch.nn.Module, inputs: Any) -> Any:
     """The inputs, as copies where the layer writes into them: into a leaf torch lets nobody."""
     inplace = any(getattr(m, "inplace", False) for m in layer.modules())

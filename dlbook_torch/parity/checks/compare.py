@@ -27,6 +27,7 @@ class Way:
     gradient: Arrange = torch.clone
     memory_format: torch.memory_format | None = None  # of the layer
     autocast: torch.dtype | None = None
+    enter: torch.dtype | None = None  # type of the inputs, where it is not the layer's
     narrow: torch.dtype | None = None  # gradients are numbers that it holds: the same in all types
     wrap: Callable[[Module], Callable[..., Any]] = lambda layer: layer
 
@@ -118,7 +119,7 @@ def compare(
         ours, ref = (m.to(memory_format=way.memory_format) for m in (ours, ref))
     low = way.autocast or (dtype if dtype in (torch.bfloat16, torch.float16) else None)
     plain = replace(way, narrow=low, wrap=Way.wrap)
-    exact, drawn = deepcopy(ref).double(), case.inputs(dtype, device)
+    exact, drawn = deepcopy(ref).double(), case.inputs(way.enter or dtype, device)
 
     def copied(t: Tensor, wide: bool = False) -> Tensor:
         copy = way.arrange(t.detach())

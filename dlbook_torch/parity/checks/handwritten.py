@@ -1,5 +1,6 @@
 """Layers made of elementary operations: what they ask of torch, forward and backward."""
 
+from inspect import isbuiltin
 from typing import Any
 
 import torch
@@ -49,10 +50,10 @@ class Recorder(TorchDispatchMode):
 # Torch's own functions of whole layers. Some of them, such as F.linear, are made of elementary
 # operations and would pass unseen below: they are recognised where they are called.
 BORROWED = {
-    getattr(library, name)
+    function
     for name in dir(torch.nn.functional)
-    for library in (torch.nn.functional, torch)
-    if callable(getattr(library, name, None)) and not isinstance(getattr(library, name), type)
+    for function in (getattr(torch.nn.functional, name), getattr(torch, name, None))
+    if isbuiltin(function) or getattr(function, "__module__", "") == torch.nn.functional.__name__
 }
 
 
