@@ -179,17 +179,10 @@ def table(lines: list[Line], dtype: str, title: str) -> Table:
 
 
 def renewed(text: str, content: str) -> str:
-    """A text with ``content`` between its markers; without markers, the content alone.
-
-    Raises: ValueError if only one of the markers is there.
-    """
+    """A text with ``content`` between its markers; of a text without them nothing stays."""
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
-    if not start and END not in text:
-        return content
-    if not end:
-        raise ValueError(f"{START} ... {END} is not complete")
-    return f"{before}{START}\n{content}{END}{after}"
+    return f"{before}{start}\n{content}{end}{after}" if end else content
 
 
 def parsed(args: list[str] | None) -> argparse.Namespace:
