@@ -3,6 +3,8 @@
 The mistakes are planted in subclasses, which take the places of the layers for one test.
 """
 
+import warnings
+
 import pytest
 import torch
 from torch.autograd import Function
@@ -259,12 +261,8 @@ def test_refusal_of_torchs_own_layer_is_told_unless_it_is_required():
         promises.Promise("p", check, required=True)(None)
 
 
-def test_a_warning_is_no_refusal():
-    def warn():
-        raise UserWarning("careful")
-
-    with pytest.raises(UserWarning, match="careful"):
-        checks.ask(warn)
+def test_warning_of_torchs_own_layer_is_no_refusal():
+    assert checks.ask(lambda: warnings.warn("slow", stacklevel=1)) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -1,5 +1,6 @@
 """What every check uses: the tensors of a call, the call itself, and torch's right to refuse."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +16,13 @@ class TorchRefuses(Exception):
 
 
 def ask(what: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What torch's own layer answers.
+    """What torch's own layer answers, whatever it warns of.
 
-    Raises: TorchRefuses if it raises anything but a warning, which is nothing to refuse for.
+    Raises: TorchRefuses if it raises anything.
     """
     try:
-        return what(*args, **kwargs)
-    except Warning:
-        raise
+        with warnings.catch_warnings(action="ignore"):
+            return what(*args, **kwargs)
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         raise TorchRefuses(f"{type(error).__name__}: {reason}") from error
