@@ -284,3 +284,11 @@ def test_distance_counts_in_the_last_place_of_the_largest():
     assert checks.distance(ours, ref, scale=8.0)[1] == pytest.approx(1)
     assert checks.distance(torch.tensor([3]), torch.tensor([1])) == (2.0, 0.0)
     assert checks.distance(torch.zeros(0), torch.zeros(0)) == (0.0, 0.0)
+
+
+def test_function_of_a_whole_layer_is_recognised_though_it_is_made_of_elementary_operations():
+    found = checks.operations(Borrows(5, 3), (torch.randn(4, 5),))
+    assert "torch's linear" in found
+    assert not {
+        name for name in checks.operations(nn.Linear(5, 3), (torch.randn(4, 5),)) if "'" in name
+    }
