@@ -14,21 +14,44 @@ from torch.nn import (
 )
 
 from . import functional
-from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
+from .activation_piecewise import ELU, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, ReLU6
+from .activation_smooth import GELU, LogSigmoid, SiLU, Softplus
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .conv import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
-from .linear import Linear
+from .linear import Identity, Linear
 from .loss import CrossEntropyLoss, MSELoss, NLLLoss
+from .perceptron import AND, NAND, NOT, OR, XOR, Perceptron, Step
 from .pooling import AvgPool2d, MaxPool2d
 
 __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
+    # 2
+    "Step",
+    "Perceptron",
+    "AND",
+    "NAND",
+    "OR",
+    "NOT",
+    "XOR",
     # 3.2, 3.4
+    "Identity",
     "Sigmoid",
+    "LogSigmoid",
+    "Hardsigmoid",
+    "SiLU",
+    "Hardswish",
     "Tanh",
+    "Hardtanh",
     "ReLU",
+    "ReLU6",
+    "LeakyReLU",
+    "ELU",
+    "Softplus",
+    "GELU",
     "Softmax",
+    "Softmin",
     "LogSoftmax",
     # 3.3, 5
     "Linear",

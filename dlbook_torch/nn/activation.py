@@ -7,13 +7,22 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from ._precision import full, wide
+
+
+def _real(x: Tensor) -> Tensor:
+    """Whole numbers and truth values as real numbers."""
+    whole = not (x.is_floating_point() or x.is_complex())
+    return x.to(torch.get_default_dtype()) if whole else x
+
 
 class _Sigmoid(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x):
-        return torch.exp(-x).add_(1).reciprocal_()  # exp may overflow: 1 / inf is the right 0
+        # exp may overflow: 1 / inf is the right 0
+        return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -21,13 +30,13 @@ class _Sigmoid(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy * y * (1 - y)
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (d * y * (1 - y)).to(dy.dtype)
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """See :class:`Sigmoid`."""
-    return _Sigmoid.apply(input)
+    return _Sigmoid.apply(_real(input))
 
 
 class Sigmoid(Module):
@@ -51,8 +60,8 @@ class _Tanh(Function):
 
     @staticmethod
     def forward(x):
-        z = torch.expm1(x.abs().mul_(-2))  # in (-1, 0]: no overflow, and exact near 0
-        return torch.copysign(z / (z + 2), x)
+        z = torch.expm1(wide(x).abs().mul_(-2))  # in (-1, 0]: no overflow, and exact near 0
+        return torch.copysign(z / (z + 2), x).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -60,13 +69,13 @@ class _Tanh(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy * (1 - y * y)
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (d * (1 - y * y)).to(dy.dtype)
 
 
 def tanh(input: Tensor) -> Tensor:
     """See :class:`Tanh`."""
-    return _Tanh.apply(input)
+    return _Tanh.apply(_real(input))
 
 
 class Tanh(Module):
@@ -150,8 +159,11 @@ class _Softmax(Function):
 
     @staticmethod
     def forward(x, dim):
-        e = torch.exp(x - x.amax(dim, keepdim=True))
-        return e.div_(e.sum(dim, keepdim=True))
+        if not x.numel():
+            return x.clone()  # there is no maximum to subtract
+        a = wide(x)
+        e = torch.exp(a - a.amax(dim, keepdim=True))
+        return e.div_(e.sum(dim, keepdim=True)).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -160,15 +172,16 @@ class _Softmax(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return y * (dy - (dy * y).sum(ctx.dim, keepdim=True)), None
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (y * (d - (d * y).sum(ctx.dim, keepdim=True))).to(dy.dtype), None
 
 
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> Tensor:
     """See :class:`Softmax`."""
-    return _Softmax.apply(input if dtype is None else input.to(dtype), _axis("softmax", dim, input))
+    x = full(input) if dtype is None else input.to(dtype)
+    return _Softmax.apply(x, _axis("softmax", dim, input))
 
 
 class Softmax(Module):
@@ -181,10 +194,13 @@ class Softmax(Module):
     Subtracting the maximum changes nothing but the overflow: :math:`e^{89}` is inf in float32.
 
     Shape: ``(*)`` to ``(*)``, positive, summing to 1 along ``dim``.
+    Raises: TypeError for a ``dim`` that is no int; IndexError for one that the input has not.
     Source: notes 3.4, whose "e^100 > 20000" is meant as e^10.
     """
 
     def __init__(self, dim: int | None = None):
+        if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool)):
+            raise TypeError(f"dim must be an int or None, got {dim!r}")
         super().__init__()
         self.dim = dim
 
@@ -195,13 +211,38 @@ class Softmax(Module):
         return f"dim={self.dim}"
 
 
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> Tensor:
+    """See :class:`Softmin`."""
+    x = full(input) if dtype is None else input.to(dtype)
+    return _Softmax.apply(-x, _axis("softmin", dim, input))
+
+
+class Softmin(Softmax):
+    r""":class:`Softmax` of the negated scores: the smallest becomes the most probable.
+
+    .. math:: y_k = \frac{e^{-x_k}}{\sum_i e^{-x_i}}
+
+    Shape: ``(*)`` to ``(*)``, positive, summing to 1 along ``dim``.
+    Raises: as :class:`Softmax`.
+    Source: notes 3.4, a relative.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return softmin(input, self.dim)
+
+
 class _LogSoftmax(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, dim):
-        x = x - x.amax(dim, keepdim=True)
-        return x.sub_(x.exp().sum(dim, keepdim=True).log_())
+        if not x.numel():
+            return x.clone()  # there is no maximum to subtract
+        a = wide(x)
+        y = a - a.amax(dim, keepdim=True)
+        return y.sub_(y.exp().sum(dim, keepdim=True).log_()).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -210,15 +251,15 @@ class _LogSoftmax(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy - y.exp() * dy.sum(ctx.dim, keepdim=True), None
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (d - y.exp() * d.sum(ctx.dim, keepdim=True)).to(dy.dtype), None
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> Tensor:
     """See :class:`LogSoftmax`."""
-    x = input if dtype is None else input.to(dtype)
+    x = full(input) if dtype is None else input.to(dtype)
     return _LogSoftmax.apply(x, _axis("log_softmax", dim, input))
 
 

@@ -12,12 +12,14 @@ from . import (
     linear,
     loss,
     normalization,
+    perceptron,
     pooling,
 )
 from .base import Case, Refused, Rule
 from .rules import BAD_RULES, RULES
 
 FAMILIES = (  # in the order of the notes
+    perceptron,
     activation,
     linear,
     loss,
