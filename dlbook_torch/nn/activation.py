@@ -1,6 +1,7 @@
 """Activation functions (notes 3.2, 3.4)."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,6 +95,13 @@ class Tanh(Module):
         return tanh(input)
 
 
+def flat(dx: Tensor, x: Tensor) -> Tensor:
+    """The gradient of straight pieces: told to autograd as a function of x too, of derivative 0."""
+    if not torch.is_grad_enabled():
+        return dx  # nobody will ask
+    return dx + x.masked_fill(torch.ones_like(x, dtype=torch.bool), 0)
+
+
 class _ReLU(Function):
     generate_vmap_rule = True
 
@@ -110,12 +118,21 @@ class _ReLU(Function):
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
-        return dy.masked_fill(y <= 0, 0), None
+        return flat(dy.masked_fill(y <= 0, 0), y), None
+
+
+def written_over(x: Tensor, function: type[Function], *args: Any) -> Tensor:
+    """``function``'s values written over x, for one whose last argument says so."""
+    if torch.compiler.is_compiling():  # older tracers know no mark_dirty, and save memory anyway
+        return x.copy_(function.apply(x.clone(), *args, False))
+    return function.apply(x, *args, True)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """See :class:`ReLU`."""
-    return _ReLU.apply(input, inplace)
+    if input.dtype == torch.bool:
+        raise NotImplementedError(f"only numbers are supported, got {input.dtype}")
+    return written_over(input, _ReLU) if inplace else _ReLU.apply(input, False)
 
 
 class ReLU(Module):
@@ -161,7 +178,7 @@ class _Softmax(Function):
     def forward(x, dim):
         if not x.numel():
             return x.clone()  # there is no maximum to subtract
-        a = wide(x)
+        a = wide(x).contiguous()  # as torch's answer is: it can be viewed in another shape
         e = torch.exp(a - a.amax(dim, keepdim=True))
         return e.div_(e.sum(dim, keepdim=True)).to(x.dtype)
 
@@ -240,7 +257,7 @@ class _LogSoftmax(Function):
     def forward(x, dim):
         if not x.numel():
             return x.clone()  # there is no maximum to subtract
-        a = wide(x)
+        a = wide(x).contiguous()  # see softmax
         y = a - a.amax(dim, keepdim=True)
         return y.sub_(y.exp().sum(dim, keepdim=True).log_()).to(x.dtype)
 

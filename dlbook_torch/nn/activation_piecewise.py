@@ -11,6 +11,7 @@ from torch.autograd import Function
 from torch.nn import Module
 
 from ._precision import wide
+from .activation import flat, written_over
 
 
 class _Pieces(Function):
@@ -36,8 +37,8 @@ class _Hardtanh(_Pieces):
 
     @staticmethod
     def backward(ctx, dy):
-        t, (min_val, max_val) = wide(*ctx.saved_tensors), ctx.bends
-        return dy.masked_fill((t <= min_val) | (t >= max_val), 0), None, None, None
+        (t,), (min_val, max_val) = ctx.saved_tensors, ctx.bends
+        return flat(dy.masked_fill((t <= min_val) | (t >= max_val), 0), t), None, None, None
 
 
 def hardtanh(
@@ -48,7 +49,9 @@ def hardtanh(
         raise ValueError(f"min_val must not be above max_val, got {min_val} and {max_val}")
     if input.dtype == torch.bool:
         raise NotImplementedError(f"only numbers are supported, got {input.dtype}")
-    return _Hardtanh.apply(input, min_val, max_val, inplace)
+    if inplace:
+        return written_over(input, _Hardtanh, min_val, max_val)
+    return _Hardtanh.apply(input, min_val, max_val, False)
 
 
 class Hardtanh(Module):
@@ -126,14 +129,15 @@ class ReLU6(Hardtanh):
 class _LeakyReLU(_Pieces):
     @staticmethod
     def forward(x, negative_slope, inplace):
-        y = torch.where(x > 0, x, x * negative_slope)
+        a = wide(x)
+        y = torch.where(a > 0, a, a * negative_slope).to(x.dtype)
         return x.copy_(y) if inplace else y
 
     @staticmethod
     def backward(ctx, dy):
         (t,), (negative_slope,) = ctx.saved_tensors, ctx.bends
         _needs_sign(negative_slope, "negative_slope", ctx.inplace)
-        return torch.where(t > 0, dy, dy * negative_slope), None, None
+        return flat(torch.where(t > 0, dy, dy * negative_slope), t), None, None
 
 
 def _needs_sign(slope: float, name: str, inplace: bool) -> None:
@@ -144,7 +148,9 @@ def _needs_sign(slope: float, name: str, inplace: bool) -> None:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """See :class:`LeakyReLU`."""
-    return _LeakyReLU.apply(input, negative_slope, inplace)
+    if inplace:
+        return written_over(input, _LeakyReLU, negative_slope)
+    return _LeakyReLU.apply(input, negative_slope, False)
 
 
 class LeakyReLU(Module):
@@ -178,7 +184,7 @@ class _ELU(_Pieces):
     @staticmethod
     def forward(x, alpha, inplace):
         a = wide(x)
-        y = torch.where(a > 0, a, torch.expm1(a).mul_(alpha)).to(x.dtype)
+        y = torch.where(a < 0, torch.expm1(a).mul_(alpha), a).to(x.dtype)
         return x.copy_(y) if inplace else y
 
     @staticmethod
@@ -192,7 +198,7 @@ class _ELU(_Pieces):
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """See :class:`ELU`."""
-    return _ELU.apply(input, alpha, inplace)
+    return written_over(input, _ELU, alpha) if inplace else _ELU.apply(input, alpha, False)
 
 
 class ELU(Module):
@@ -229,7 +235,7 @@ class _Hardsigmoid(Function):
 
     @staticmethod
     def forward(x):
-        return (wide(x) + 3).clamp_(0, 6).div_(6).to(x.dtype)
+        return (wide(x) + 3).clamp(0, 6).div_(6).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -238,7 +244,7 @@ class _Hardsigmoid(Function):
     @staticmethod
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
-        return torch.where(x.abs() < 3, dy / 6, 0)
+        return flat(torch.where(x.abs() < 3, dy / 6, 0), x)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -273,7 +279,7 @@ class _Hardswish(Function):
     @staticmethod
     def forward(x):
         a = wide(x)
-        return (a + 3).clamp_(0, 6).mul_(a).div_(6).to(x.dtype)
+        return (a + 3).clamp(0, 6).mul_(a).div_(6).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):

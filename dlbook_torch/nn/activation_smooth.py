@@ -16,7 +16,7 @@ class _LogSigmoid(Function):
 
     @staticmethod
     def forward(x):
-        a = wide(x)
+        a = wide(x).contiguous()  # as torch's answer is
         return (a.clamp(max=0) - a.abs().neg_().exp_().log1p_()).to(x.dtype)
 
     @staticmethod

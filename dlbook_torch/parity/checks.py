@@ -24,7 +24,7 @@ _ELEMENTARY = {
     "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_ "
     "neg_",
     "powers, roots, logarithms": "exp exp_ expm1 log_ log1p_ erf erf_ pow_ sqrt_ rsqrt rsqrt_",
-    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
+    "comparison and choice": "gt lt ge le ne clamp clamp_ maximum where isnan copysign bitwise_or",
     "reduction": "sum mean amax",
     "matrix products": "mm bmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
