@@ -38,6 +38,8 @@ class _Hardtanh(_Pieces):
     @staticmethod
     def backward(ctx, dy):
         (t,), (min_val, max_val) = ctx.saved_tensors, ctx.bends
+        if not ctx.inplace:
+            t = wide(t)  # x meets the bounds themselves; y was cut off at the 16-bit ones
         return flat(dy.masked_fill((t <= min_val) | (t >= max_val), 0), t), None, None, None
 
 
