@@ -203,6 +203,7 @@ def test_inplace_writes_over_the_input_and_only_then(case):
         assert torch.equal(x, before) is not inplace
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("case", IN_PLACE, ids=str)
 def test_inplace_activation_passes_on_the_gradient_that_torchs_does(case, compiled):

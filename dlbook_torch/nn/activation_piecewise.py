@@ -83,9 +83,9 @@ class Hardtanh(Module):
         max_value: float | None = None,
     ):
         super().__init__()
-        for name, value in dict(min_val=min_value, max_val=max_value).items():
+        for old, value in dict(min_value=min_value, max_value=max_value).items():
             if value is not None:
-                message = f"{name}ue={value} is deprecated: the argument is called {name}"
+                message = f"{old}={value} is deprecated: it is called {old.removesuffix('ue')}"
                 warnings.warn(message, FutureWarning, stacklevel=2)
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
