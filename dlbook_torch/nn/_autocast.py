@@ -1,5 +1,7 @@
 """Mixed precision: what torch does to the operands of its own matrix products."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,3 +17,26 @@ def cast(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
         return operands
     dtype = torch.get_autocast_dtype(device)
     return tuple(t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in operands)
+
+
+HALF = (torch.bfloat16, torch.float16)
+
+
+def widen(*operands: Tensor | None) -> tuple[Any, ...]:
+    """The operands in float32 where ``torch.autocast`` is on, which runs its losses in it."""
+    device = next(t.device.type for t in operands if t is not None)
+    if not torch.is_autocast_enabled(device):
+        return operands
+    return tuple(t.float() if t is not None and t.dtype in HALF else t for t in operands)
+
+
+def check_types(x: Tensor, *parameters: Tensor | None) -> None:
+    """A normalization takes parameters of its input's type, or float32 ones beside 16 bits.
+
+    Raises: NotImplementedError for an input of integers; RuntimeError for another mixture.
+    """
+    if not x.is_floating_point():
+        raise NotImplementedError(f"normalization is not defined for {x.dtype}")
+    kinds = {t.dtype for t in parameters if t is not None}
+    if not (kinds <= {x.dtype} or (x.dtype in HALF and kinds == {torch.float32})):
+        raise RuntimeError(f"parameters of {', '.join(map(str, kinds))} beside {x.dtype} input")

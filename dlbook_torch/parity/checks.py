@@ -21,16 +21,18 @@ Errors = dict[str, float]
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_",
-    "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
-    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
-    "reduction": "sum mean amax",
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg neg_ abs abs_ sign "
+    "remainder lerp_ reciprocal_",
+    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ pow_ sqrt_ rsqrt rsqrt_",
+    "comparison and choice": "gt ge lt le eq ne bitwise_not bitwise_and "
+    "clamp clamp_ maximum where isnan copysign bitwise_or",
+    "reduction": "sum mean amax all",
     "matrix products": "mm bmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
     "detach alias",
     "copies and constants": "clone copy_ _to_copy cat empty_like ones_like arange scalar_tensor "
-    "zeros new_empty new_empty_strided new_full new_ones new_zeros _local_scalar_dense",
+    "zeros new_empty new_empty_strided new_full new_ones new_zeros zero_ _local_scalar_dense",
     "random draws": "bernoulli_",
     "profiling marks": "_record_function_enter_new _record_function_exit",
 }
