@@ -1,14 +1,12 @@
 """Losses over classes (notes 4.2)."""
 
-import functools
-
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from ._autocast import widen
 from .activation import log_softmax
-from .loss import _reduce, _unlearned, _WeightedLoss, _wide
+from .loss import _common_type, _reduce, _unlearned, _WeightedLoss, _wide
 
 
 class _ClassLoss(_WeightedLoss):
@@ -224,10 +222,6 @@ def cross_entropy(
         spread = -per_class.sum(axis).masked_fill(ignored, 0) / x.shape[axis]
         loss = (1 - smoothing) * loss + smoothing * spread
     return _reduce(loss, reduction, size_average, reduce, count).to(input.dtype)
-
-
-def _common_type(*tensors: Tensor | None) -> torch.dtype:
-    return functools.reduce(torch.promote_types, (t.dtype for t in tensors if t is not None))
 
 
 def _soft_cross_entropy(

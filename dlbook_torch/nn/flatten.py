@@ -70,7 +70,7 @@ class Unflatten(Module):
     def _sizes(self, length: int) -> list[int]:
         """The sizes, with the one that was left open."""
         sizes = list(self.unflattened_size)
-        known = prod(size for size in sizes if size != -1)
+        known = prod([size for size in sizes if size != -1])
         if sizes.count(-1) == 1 and known > 0:
             sizes[sizes.index(-1)] = length // known
         if min(sizes, default=-1) < 0 or prod(sizes) != length:

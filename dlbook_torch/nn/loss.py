@@ -1,5 +1,6 @@
 """Loss functions (notes 4.2). Those over classes are in :mod:`.cross_entropy`."""
 
+import functools
 import warnings
 
 import torch
@@ -31,6 +32,11 @@ def _reduce(
     if reduction == "mean":
         return loss.mean() if weight is None else loss.sum() / weight.sum()
     raise ValueError(f"{reduction} is not a valid value for reduction (none, mean, sum)")
+
+
+def _common_type(*tensors: Tensor | None) -> torch.dtype:
+    """The type that holds them all."""
+    return functools.reduce(torch.promote_types, {t.dtype for t in tensors if t is not None})
 
 
 def _wide(t: Tensor) -> Tensor:
@@ -102,10 +108,8 @@ def _distance(
     if input.shape != target.shape:
         message = f"target is {tuple(target.shape)}, input {tuple(input.shape)}: they broadcast"
         warnings.warn(message, stacklevel=3)
-    if input.dtype != target.dtype:
-        common = torch.promote_types(input.dtype, target.dtype)
-        input, target = input.to(common), target.to(common)
-    loss = kind.apply(*torch.broadcast_tensors(input, target))
+    common = _common_type(input, target)
+    loss = kind.apply(*torch.broadcast_tensors(input.to(common), target.to(common)))
     if weight is None:
         return _reduce(loss, reduction, size_average, reduce)
     if weight.shape != input.shape:
@@ -277,7 +281,8 @@ def _weigh(loss: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return loss
     _unlearned(weight=weight)
-    if torch.broadcast_shapes(loss.shape, weight.shape) != loss.shape:
+    pairs = zip(reversed(weight.shape), reversed(loss.shape), strict=False)
+    if weight.dim() > loss.dim() or any(n not in (1, m) for n, m in pairs):
         raise RuntimeError(
             f"weight {tuple(weight.shape)} does not broadcast to {tuple(loss.shape)}"
         )
@@ -359,7 +364,7 @@ def binary_cross_entropy_with_logits(
     if not (input.is_floating_point() and target.is_floating_point()):
         raise RuntimeError(f"expected two floats, got {input.dtype} and {target.dtype}")
     _unlearned(pos_weight=pos_weight)
-    common = torch.promote_types(input.dtype, target.dtype)
+    common = _common_type(input, target)
     x, t = _wide(input.to(common)), _wide(target.to(common))
     positive = None
     if pos_weight is not None:

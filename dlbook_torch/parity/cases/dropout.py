@@ -26,6 +26,4 @@ REFUSED: list[Refused] = [
     *[Refused("6.5", name, dict(p=1.5), None, ValueError, "1.5") for name in CHANNELS],
     Refused("6.5", "Dropout1d", {}, x(4, 3, 2, 2), RuntimeError, "4D"),
     Refused("6.5", "Dropout1d", {}, x(4), RuntimeError, "1D"),
-    Refused("6.5", "Dropout2d", {}, x(4), RuntimeError, "1D"),
-    Refused("6.5", "Dropout3d", {}, x(), RuntimeError, "0D"),
 ]
