@@ -5,6 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+HALF = (torch.bfloat16, torch.float16)
+
+
+def _device_of_autocast(operands: tuple[Tensor | None, ...]) -> str | None:
+    """Where the operands live, if autocast is on there."""
+    device = next(t.device.type for t in operands if t is not None)
+    return device if device != "meta" and torch.is_autocast_enabled(device) else None
+
 
 def cast(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
     """The operands in the type that ``torch.autocast`` asks for, unchanged outside of it.
@@ -12,20 +20,16 @@ def cast(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
     torch casts before its kernels, by their names. A handwritten function is not on that list, and
     a cast in its forward alone would meet the uncast operand again in its backward.
     """
-    device = next(t.device.type for t in operands if t is not None)
-    if not torch.is_autocast_enabled(device):
+    device = _device_of_autocast(operands)
+    if device is None:
         return operands
     dtype = torch.get_autocast_dtype(device)
     return tuple(t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in operands)
 
 
-HALF = (torch.bfloat16, torch.float16)
-
-
 def widen(*operands: Tensor | None) -> tuple[Any, ...]:
     """The operands in float32 where ``torch.autocast`` is on, which runs its losses in it."""
-    device = next(t.device.type for t in operands if t is not None)
-    if not torch.is_autocast_enabled(device):
+    if _device_of_autocast(operands) is None:
         return operands
     return tuple(t.float() if t is not None and t.dtype in HALF else t for t in operands)
 

@@ -35,7 +35,7 @@ class _BatchNorm(Function):
         mean = x.sum(axes) / m
         centered = x - _spread(mean, x)
         rest = centered.sum(axes) / m  # what rounding left of the mean: a constant has none
-        var = ((centered * centered).sum(axes) / m - rest * rest).clamp_(min=0)
+        var = ((centered * centered).sum(axes) / m - rest * rest).clamp(min=0)
         scale = (var + eps).rsqrt_()
         if weight is not None:
             scale = scale * weight

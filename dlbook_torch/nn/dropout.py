@@ -35,16 +35,17 @@ def _checked(p: float) -> float:
     return p
 
 
-def _scaled(mask: Tensor, p: float) -> Tensor:
+def _drawn(mask: Tensor, p: float) -> Tensor:
     """Fill a mask: 0 with probability ``p``, else what keeps the expectation."""
-    return mask.zero_() if p == 1 else mask.bernoulli_(1 - p).div_(1 - p)
+    return mask.bernoulli_(1 - p).div_(1 - p)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """See :class:`Dropout`."""
     if _checked(p) == 0 or not training or not input.numel():
         return input
-    return _Dropout.apply(input, _scaled(torch.empty_like(input), p), inplace)
+    mask = input.new_zeros(()) if p == 1 else _drawn(torch.empty_like(input), p)
+    return _Dropout.apply(input, mask, inplace)
 
 
 def _channel_dropout(
@@ -56,11 +57,13 @@ def _channel_dropout(
     """
     if _checked(p) == 0 or not training or not x.numel():
         return x
+    if p == 1:
+        return dropout(x, p, training, inplace)
     leading = 2 if batched else 1
     if x.dim() < leading:
         raise RuntimeError(f"dropping channels needs at least {leading}D input, got {x.dim()}D")
     mask = x.new_empty(x.shape[:leading] + (1,) * (x.dim() - leading))
-    return _Dropout.apply(x, _scaled(mask, p), inplace)
+    return _Dropout.apply(x, _drawn(mask, p), inplace)
 
 
 def dropout1d(
