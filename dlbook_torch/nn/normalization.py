@@ -11,6 +11,11 @@ from torch.nn import Module, Parameter
 from ._autocast import HALF, check_types, widen
 
 
+def _total(rows: Tensor, weight: Tensor | None) -> Tensor:
+    """The sum of every row, each element times its weight."""
+    return rows.sum(1, keepdim=True) if weight is None else (rows @ weight).unsqueeze(1)
+
+
 class _LayerNorm(Function):
     """Normalize every row, scale and shift; the rows' means and variances come out as well.
 
@@ -31,7 +36,7 @@ class _LayerNorm(Function):
         if weight is not None:
             y = y * weight
         if bias is not None:
-            y = y + bias
+            y = y.add_(bias)
         return y, mean + rest, var
 
     @staticmethod
@@ -43,25 +48,25 @@ class _LayerNorm(Function):
     @staticmethod
     def backward(ctx, dy, dmean, dvar):
         x, weight, mean, var = ctx.saved_tensors
-        m = x.shape[1]
-        centered = x - mean
+        m, needs = x.shape[1], ctx.needs_input_grad
         dx = dweight = dbias = None
         if dy is not None:
             inv_std = (var + ctx.eps).rsqrt()
-            x_hat = centered * inv_std
-            dbias, dweight = dy.sum(0), (dy * x_hat).sum(0)
-            dx_hat = dy if weight is None else dy * weight
+            x_hat = (x - mean).mul_(inv_std)
+            product = dy * x_hat
+            dbias = dy.sum(0) if needs[2] else None
+            dweight = product.sum(0) if needs[1] else None
             # x reaches its own output, the row's mean and the row's variance: three terms
-            slope = (dx_hat * x_hat).sum(1, keepdim=True) / m
-            dx = (dx_hat - dx_hat.sum(1, keepdim=True) / m - x_hat * slope) * inv_std
+            mean_dy, slope = _total(dy, weight) / m, _total(product, weight) / m
+            dx = dy.clone() if weight is None else dy * weight
+            dx = torch.addcmul(dx.sub_(mean_dy), x_hat, slope, value=-1).mul_(inv_std)
         if dvar is not None:
-            direct = centered * (2 * dvar / m)
+            direct = (x - mean) * (2 * dvar / m)
             dx = direct if dx is None else dx + direct
         if dmean is not None:
             direct = (dmean / m).expand_as(x)
             dx = direct if dx is None else dx + direct
-        needs = ctx.needs_input_grad
-        return dx, dweight if needs[1] else None, dbias if needs[2] else None, None
+        return dx, dweight, dbias, None
 
 
 def layer_norm(

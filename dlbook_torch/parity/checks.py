@@ -21,13 +21,13 @@ Errors = dict[str, float]
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg neg_ abs abs_ sign "
+    "arithmetic": "add add_ addcmul sub sub_ rsub mul mul_ div div_ neg neg_ abs abs_ sign "
     "remainder lerp_ reciprocal_",
     "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ pow_ sqrt_ rsqrt rsqrt_",
     "comparison and choice": "gt ge lt le eq ne bitwise_not bitwise_and "
     "clamp clamp_ maximum where isnan copysign bitwise_or",
     "reduction": "sum mean amax all",
-    "matrix products": "mm bmm",
+    "matrix products": "mm bmm mv",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
     "detach alias",
