@@ -251,6 +251,9 @@ def test_probabilities_are_checked_inside_vmap_too():
         ours.binary_cross_entropy(torch.zeros(1), torch.tensor([-2.0]))
 
 
+@pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)
 def test_probabilities_are_checked_in_compiled_code():
     torch._dynamo.reset()
     f = torch.compile(ours.binary_cross_entropy, fullgraph=True, backend="aot_eager")

@@ -123,7 +123,7 @@ def same(a, b, x, **tolerance):
 @pytest.mark.parametrize("wide", [True, False], ids=["f32 parameters", "narrow"])
 def test_sixteen_bits_with_parameters_of_either_width(name, shape, training, dtype, wide):
     a, b = (m.train(training) for m in twins(name, dtype=torch.float32 if wide else dtype))
-    few = 3 * torch.finfo(dtype).eps  # roundings
+    few = 8 * torch.finfo(dtype).eps  # roundings of torch 2.11, which keeps sums in 16 bits
     same(a, b, torch.randn(shape, dtype=dtype), rtol=few, atol=few)
 
 

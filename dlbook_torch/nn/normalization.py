@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import prod
+from operator import index
 
 import torch
 from torch import Tensor
@@ -137,7 +138,7 @@ class LayerNorm(Module):
     ):
         super().__init__()
         if not isinstance(normalized_shape, Iterable):
-            normalized_shape = (normalized_shape,)
+            normalized_shape = (index(normalized_shape),)
         self.normalized_shape = tuple(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         for name, wanted in dict(
