@@ -34,7 +34,7 @@ class _BatchNorm(Function):
         axes, m = _axes(x), x.numel() // x.shape[1]
         mean = x.sum(axes) / m
         centered = x - _spread(mean, x)
-        rest = centered.sum(axes) / m  # what rounding left of the mean: a constant has none
+        rest = centered.sum(axes) / m  # what rounding left of the mean
         var = ((centered * centered).sum(axes) / m - rest * rest).clamp(min=0)
         scale = (var + eps).rsqrt_()
         if weight is not None:
@@ -106,6 +106,7 @@ def batch_norm(
 
 
 def _check(x: Tensor, training: bool, eps: float, *per_channel: Tensor | None) -> None:
+    """Raises: RuntimeError for parameters that do not fit, ValueError for too few values."""
     names = ("running_mean", "running_var", "weight", "bias")
     for name, t in zip(names, per_channel, strict=True):
         if t is not None and len(t) != x.shape[1]:

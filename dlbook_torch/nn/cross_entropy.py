@@ -142,7 +142,9 @@ class NLLLoss(_ClassLoss):
         reduction: ``mean`` (weighted), ``sum`` or ``none`` (one loss per sample).
 
     Shape: log-probabilities ``(N, C, *)`` or ``(C,)`` and labels ``(N, *)`` or ``()`` to ``()``.
-    Raises: ValueError if the shapes do not fit; IndexError for a label outside [0, C).
+    Raises: ValueError for another number of labels than samples; IndexError for a label outside
+        [0, C); RuntimeError for labels that are not integers or have another shape, and for
+        weights of another number or type.
     Source: notes 4.2; the book's ``cross_entropy_error`` of probabilities, without its 1e-7.
     """
 
@@ -262,12 +264,13 @@ class CrossEntropyLoss(_ClassLoss):
         ignore_index: a label that does not count.
         reduce: deprecated by torch, see ``reduction``.
         reduction: ``mean`` (weighted), ``sum`` or ``none`` (one loss per sample).
-        label_smoothing: share of the truth that is spread evenly over all C classes.
+        label_smoothing: share of the truth that is spread evenly over all C classes; below 0 it
+            counts as 0, as in torch.
 
     Shape: scores ``(N, C, *)`` or ``(C,)`` and labels ``(N, *)`` or ``()``, or probabilities shaped
         like the scores, to ``()``.
-    Raises: ValueError if the shapes do not fit; IndexError for a label outside [0, C);
-        RuntimeError for a smoothing outside [0, 1].
+    Raises: what :class:`NLLLoss` raises; RuntimeError for a smoothing above 1, for an
+        ``ignore_index`` of 0 or more beside probabilities.
     Source: notes 4.2 (no formula; "why cross-entropy" is asked there and not answered).
     """
 
