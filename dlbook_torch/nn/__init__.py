@@ -16,12 +16,14 @@ from torch.nn import (
 from . import functional, init
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .attention import MultiheadAttention
-from .batchnorm import BatchNorm1d, BatchNorm2d
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .conv import Conv2d
-from .dropout import Dropout
-from .flatten import Flatten
+from .cross_entropy import CrossEntropyLoss, NLLLoss
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from .flatten import Flatten, Unflatten
 from .linear import Linear
-from .loss import CrossEntropyLoss, MSELoss, NLLLoss
+from .loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
+from .normalization import LayerNorm
 from .pooling import AvgPool2d, MaxPool2d
 from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
@@ -36,14 +38,22 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Linear",
     # 4.2
     "MSELoss",
+    "L1Loss",
     "NLLLoss",
     "CrossEntropyLoss",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     # 4.3
     "MultiheadAttention",
     # 6.4, 6.5
     "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
+    "LayerNorm",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     # 7
     "Conv2d",
     "MaxPool2d",
@@ -52,6 +62,7 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "UpsamplingNearest2d",
     "UpsamplingBilinear2d",
     "Flatten",
+    "Unflatten",
     # torch's own
     "Module",
     "ModuleDict",

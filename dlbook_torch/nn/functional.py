@@ -4,19 +4,33 @@ from .activation import log_softmax, relu, sigmoid, softmax, tanh
 from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .batchnorm import batch_norm
 from .conv import conv2d
-from .dropout import dropout
+from .cross_entropy import cross_entropy, nll_loss
+from .dropout import dropout, dropout1d, dropout2d, dropout3d
 from .linear import linear
-from .loss import cross_entropy, mse_loss, nll_loss
+from .loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    l1_loss,
+    mse_loss,
+)
+from .normalization import layer_norm
 from .pooling import avg_pool2d, max_pool2d, max_pool2d_with_indices
 from .upsampling import interpolate
 
 __all__ = [
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "interpolate",
+    "l1_loss",
+    "layer_norm",
     "linear",
     "log_softmax",
     "max_pool2d",
