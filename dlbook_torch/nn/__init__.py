@@ -16,9 +16,22 @@ from torch.nn import (
 from . import functional
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
-from .conv import Conv2d
+from .conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+)
+from .conv_transpose import (
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from .dropout import Dropout
 from .flatten import Flatten
+from .fold import (
+    Fold,
+    Unfold,
+)
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss, NLLLoss
 from .pooling import AvgPool2d, MaxPool2d
@@ -41,9 +54,16 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "BatchNorm2d",
     "Dropout",
     # 7
+    "Unfold",
+    "Fold",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
     "MaxPool2d",
     "AvgPool2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Flatten",
     # torch's own
     "Module",

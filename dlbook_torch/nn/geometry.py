@@ -51,12 +51,37 @@ def _positions(room: int, stride: int, ceil_edge: int | None) -> int:
     return n if (n - 1) * stride < ceil_edge else n - 1
 
 
+def margins(
+    padding: int | tuple[int, ...] | str,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[tuple[int, int], ...]:
+    """Pixels to add before and after each axis; ``"same"`` puts the odd one after.
+
+    Raises: ValueError for another string, or for ``"same"`` with a stride.
+    """
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise ValueError(f"padding='same' is not supported with a stride, got {stride}")
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    if isinstance(padding, str):
+        raise ValueError(f"padding must be 'same', 'valid' or integers, got {padding!r}")
+    sizes = tuple_of(padding, len(kernel), "padding")
+    if any(p < 0 for p in sizes):
+        raise RuntimeError(f"negative padding is not supported, got {padding}")
+    return tuple((p, p) for p in sizes)
+
+
 class Window(NamedTuple):
     """A kernel that slides over an image: per axis its size, stride, margins and dilation."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]  # before and after
+    padding: tuple[tuple[int, int], ...]  # before and after; below 0: pixels that no window sees
     dilation: tuple[int, ...]
     ceil_mode: bool = False
 
@@ -85,7 +110,8 @@ class Window(NamedTuple):
         """Size of the image with its margins, and with what a hanging last window needs."""
         reach = zip(self.positions(image), self.stride, strict=True)
         needs = [(n - 1) * s + self.extent(axis) for axis, (n, s) in enumerate(reach)]
-        sizes = (size + sum(margin) for size, margin in zip(image, self.padding, strict=True))
+        margins = zip(image, self.padding, strict=True)
+        sizes = (before + size + max(after, 0) for size, (before, after) in margins)
         return tuple(map(max, sizes, needs))
 
     def inside(self, image: Image) -> Index:

@@ -25,7 +25,7 @@ _ELEMENTARY = {
     "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
     "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
     "reduction": "sum mean amax",
-    "matrix products": "mm bmm",
+    "matrix products": "mm bmm baddbmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
     "detach alias",
