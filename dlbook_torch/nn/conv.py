@@ -3,10 +3,9 @@
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
-from itertools import chain, pairwise
 from math import prod
 from typing import get_args
 
@@ -26,7 +25,7 @@ from .padding import PaddingMode, extend
 CHUNK_BYTES = 4 * 2**20
 
 
-def chunks(image: Image, channels: int, filters: int, window: Window, *batches: Tensor) -> Iterator:
+def chunks(image: Image, channels: int, filters: int, window: Window, *batches: Tensor) -> list:
     """Cut batches alike, and small: what a piece needs stays in the cache, whatever the batch.
 
     Its padded images, its columns and its products each stay under ``CHUNK_BYTES``, or are those of
@@ -36,7 +35,7 @@ def chunks(image: Image, channels: int, filters: int, window: Window, *batches: 
     padded = prod(window.padded(image))
     numbers = max(channels * cells * positions, channels * padded, filters * positions)
     n = CHUNK_BYTES // max(1, numbers * wide(batches[0].dtype).itemsize)
-    return zip(*(batch.split(max(1, n)) for batch in batches), strict=True)
+    return list(zip(*[batch.split(max(1, n)) for batch in batches], strict=True))
 
 
 def exact(t: Tensor) -> Tensor:
@@ -59,32 +58,36 @@ def apart(t: Tensor, n: int, positions: Image) -> Tensor:
     return t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)
 
 
-def channels_last(*tensors: Tensor) -> bool:
-    """Whether one of them has the channels of a pixel side by side: then so has torch's output."""
-    return any(
-        t.dim() > 3
-        and (t.stride(1), t.stride(-1)) == (1, t.shape[1])
-        and t.movedim(1, -1).is_contiguous()
-        for t in tensors
-    )
+def channels_last(t: Tensor) -> bool:
+    """Whether the channels of a pixel lie side by side: then they do in torch's output too."""
+    strides = (t.stride(1), t.stride(-1))
+    return t.dim() > 3 and strides == (1, t.shape[1]) and t.movedim(1, -1).is_contiguous()
 
 
-def join(pieces: Iterator[Tensor], like: Tensor, last: bool) -> Tensor:
-    """Write pieces behind each other. ``torch.cat`` would hold all of them beside the result.
+def join(piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool) -> Tensor:
+    """Write all pieces behind each other. ``torch.cat`` would hold them beside the result.
 
     The result is no view, so that the next layer may work in place.
     """
-    first = next(pieces)
-    shape = (len(like), *first.shape[1:])
-    strides = [1] * len(shape)
-    order = [1, *range(len(shape) - 1, 1, -1), 0] if last else range(len(shape) - 1, -1, -1)
-    for inner, outer in pairwise(order):
-        strides[outer] = strides[inner] * shape[inner]
-    whole, start = first.new_empty_strided(shape, strides, dtype=like.dtype), 0
-    for piece in chain([first], pieces):
-        whole[start : start + len(piece)] = piece
-        start += len(piece)
+    whole, start = None, 0
+    for part in parts:
+        y = piece(*part)
+        if whole is None:
+            shape = (len(like), *y.shape[1:])
+            whole = y.new_empty_strided(shape, _strides(shape, last), dtype=like.dtype)
+        whole[start : start + len(y)] = y
+        start += len(y)
+        del y  # before the next one is made
     return whole
+
+
+def _strides(shape: Image, last: bool) -> list[int]:
+    """Of a dense tensor, its channels behind the rest or not."""
+    order = [0, *range(2, len(shape)), 1] if last else range(len(shape))
+    strides, step = [1] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis], step = step, step * shape[axis]
+    return strides
 
 
 # Convolution is linear in x and in w. With the inner product of its output and some dy it makes one
@@ -108,7 +111,7 @@ class _Convolve(Function):
             return apart(y, len(part), window.positions(image))
 
         parts = chunks(image, x.shape[1], len(weight), window, x)
-        return join((piece(*part) for part in parts), x, channels_last(x, weight))
+        return join(piece, parts, x, channels_last(x) or channels_last(weight))
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -144,7 +147,7 @@ class _ConvolveInput(Function):
             return x if b is None else x + b
 
         parts = chunks(image, channels, len(weight), window, dy)
-        return join((piece(*part) for part in parts), dy, channels_last(dy, weight))
+        return join(piece, parts, dy, channels_last(dy) or channels_last(weight))
 
     @staticmethod
     def setup_context(ctx, inputs, dx):
