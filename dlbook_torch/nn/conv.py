@@ -240,7 +240,7 @@ def steps(stride: Size, dilation: Size, rank: int) -> tuple[tuple[int, ...], tup
 def cast_once(*operands: Tensor | None) -> tuple[tuple[Tensor | None, ...], AbstractContextManager]:
     """The operands as autocast wants them, and a context in which it casts no product again."""
     device = next(t.device.type for t in operands if t is not None)
-    if not torch.is_autocast_enabled(device):
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return operands, nullcontext()
     return cast(*operands), torch.autocast(device, enabled=False)
 
