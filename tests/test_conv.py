@@ -70,10 +70,9 @@ def test_memory_beside_the_results_does_not_grow_with_the_batch(name, shape, kwa
         y.backward(dy)
     unfolded, positions = (x, y) if name == "Conv2d" else (y, x)
     image = 4 * unfolded.shape[1] * 9 * prod(positions.shape[2:])  # bytes of its columns
-    bound = 4 * max(conv.CHUNK_BYTES, image)
+    bound = 3 * max(conv.CHUNK_BYTES, image)
     assert shape[0] * image > bound or shape[0] == 2  # all columns at once would not pass
     gradients = [t.grad.untyped_storage().nbytes() for t in (x, *layer.parameters())]
-    print(name, shape, dtype, (forward.peak - y.untyped_storage().nbytes())/2**20, (backward.peak - sum(gradients))/2**20, bound/2**20)
     assert forward.peak - y.untyped_storage().nbytes() <= bound
     assert backward.peak - sum(gradients) <= bound
 
@@ -161,12 +160,13 @@ def test_channels_last_stays_channels_last(name, which, channels):
 
 
 @one_of_each
-def test_layer_exports(case):
-    ours, _ = case.twins()
-    inputs = case.inputs()
-    with torch.no_grad():
-        program = torch.export.export(ours, inputs)
-        assert_close(program.module()(*inputs), ours(*inputs))
+def test_layer_exports_for_batches_of_every_size(case):
+    ours, _ = case.twins(torch.float32)
+    (x,) = (t.detach() for t in case.inputs(torch.float32))
+    x = torch.cat([x, -x])
+    program = torch.export.export(ours, (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
+    for batch in (x, torch.cat([x] * 1000)):
+        assert_close(program.module()(batch), ours(batch))
 
 
 @one_of_each
@@ -237,6 +237,7 @@ MISFITS = [
     ("conv2d", (torch.zeros(1, 4, 5, 5), W), dict(groups=0), "0 groups"),
     ("conv2d", (torch.zeros(1, 16, 5, 5), W), dict(groups=4), "4 groups"),
     ("conv1d", (torch.zeros(1, 4, 5), W), {}, "(6, 4, 3, 3)"),
+    ("conv2d", (torch.zeros(1, 4, 5, 5), W[:, :, :0]), {}, "(6, 4, 0, 3)"),
     ("conv_transpose2d", (torch.zeros(1, 6, 5, 5), W, torch.zeros(5)), {}, "(5,)"),
     ("conv_transpose2d", (torch.zeros(1, 6, 5, 5), W), dict(groups=4), "4 groups"),
     ("conv_transpose2d", (torch.zeros(1, 6, 5, 5), W), dict(dilation=0), "(0, 0)"),
@@ -252,16 +253,21 @@ def test_functional_forms_refuse_operands_that_do_not_fit(name, args, kwargs, va
     assert value in str(info.value)
 
 
-def support(model, channels, image):
-    """Per axis and output position, the first and the last pixel that has a gradient."""
-    x = torch.rand(1, channels, *image, dtype=torch.float64, requires_grad=True)
+def support(model, image):
+    """Along the diagonal of the output, the first and the last pixels that have a gradient."""
+    x = torch.rand(1, 1, *image, dtype=torch.float64, requires_grad=True)
     y = model.double()(x)
-    ends = {}
-    for where in torch.cartesian_prod(*map(torch.arange, y.shape[2:])).reshape(-1, len(image)):
-        (g,) = torch.autograd.grad(y[(0, 0, *where)], x, retain_graph=True)
-        pixels = g[0].abs().sum(0).nonzero()
-        ends[tuple(where.tolist())] = pixels.min(0).values.tolist(), pixels.max(0).values.tolist()
-    return ends
+    for h in range(min(y.shape[2:])):
+        (g,) = torch.autograd.grad(y[(0, 0, *[h] * len(image))], x, retain_graph=True)
+        pixels = g[0, 0].nonzero()
+        yield h, pixels.min(0).values.tolist(), pixels.max(0).values.tolist()
+
+
+def deep(m):
+    """The book's deep network with a mean for the maximum, whose gradient is mostly zero."""
+    for padding in (1, 2, 1):
+        yield from (m.Conv2d(1, 1, 3, padding=1), m.Conv2d(1, 1, 3, padding=padding))
+        yield m.AvgPool2d(2)
 
 
 def stacks(m):
@@ -275,19 +281,20 @@ def stacks(m):
             m.Sequential(m.Conv1d(1, 1, 3, padding=2), m.Conv1d(1, 1, 2, stride=3, dilation=2)),
         ),
         ((5, 6, 5), m.Sequential(m.Conv3d(1, 1, (1, 2, 3), padding=(0, 1, 1), stride=(2, 1, 1)))),
+        ((70, 60), m.Sequential(*deep(m))),
     ]
 
 
 @pytest.mark.parametrize("library", [nn, torch.nn], ids=["ours", "torch"])
-@pytest.mark.parametrize("which", range(5))
+@pytest.mark.parametrize("which", range(6))
 def test_receptive_field_is_the_support_of_the_gradient(library, which):
     image, model = stacks(library)[which]
     with torch.no_grad():
         for p in model.parameters():
             p.abs_()  # nothing cancels
     field = receptive_field(model)
-    for where, (first, last) in support(model, 1, image).items():
-        for axis, (h, n) in enumerate(zip(where, image, strict=True)):
+    for h, first, last in support(model, image):
+        for axis, n in enumerate(image):
             start = field.start[axis] + h * field.jump[axis]
             kernel = [start + i for i in range(field.size[axis])]
             inside = [i for i in kernel if 0 <= i < n]

@@ -3,7 +3,6 @@
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from math import prod
@@ -15,7 +14,7 @@ from torch.autograd import Function
 from torch.nn import Parameter
 
 from ._autocast import cast
-from .fold import col2im, im2col, wide
+from .fold import apart, channels_last, col2im, im2col, join, side_by_side, wide
 from .geometry import Image, Size, Window, margins, tuple_of
 from .linear import Weighted
 from .padding import PaddingMode, extend
@@ -29,8 +28,10 @@ def chunks(image: Image, channels: int, filters: int, window: Window, *batches: 
     """Cut batches alike, and small: what a piece needs stays in the cache, whatever the batch.
 
     Its padded images, its columns and its products each stay under ``CHUNK_BYTES``, or are those of
-    a single image.
+    a single image. An exported graph is not cut, since it has to serve batches of every size.
     """
+    if torch.compiler.is_exporting():
+        return [batches]
     cells, positions = prod(window.kernel), prod(window.positions(image))
     padded = prod(window.padded(image))
     numbers = max(channels * cells * positions, channels * padded, filters * positions)
@@ -46,48 +47,6 @@ def exact(t: Tensor) -> Tensor:
 def filters_of(weight: Tensor, groups: int) -> Tensor:
     """One matrix per group: (O, C/G, *kernel) to (G, O/G, CK/G)."""
     return exact(weight).flatten(1).unflatten(0, (groups, -1))
-
-
-def side_by_side(t: Tensor, groups: int) -> Tensor:
-    """All images in one matrix per group: (N, C, L) to (G, C/G, NL)."""
-    return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))
-
-
-def apart(t: Tensor, n: int, positions: Image) -> Tensor:
-    """The other way: (G, C/G, NL) to (N, C, *positions)."""
-    return t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)
-
-
-def channels_last(t: Tensor) -> bool:
-    """Whether the channels of a pixel lie side by side: then they do in torch's output too."""
-    strides = (t.stride(1), t.stride(-1))
-    return t.dim() > 3 and strides == (1, t.shape[1]) and t.movedim(1, -1).is_contiguous()
-
-
-def join(piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool) -> Tensor:
-    """Write all pieces behind each other. ``torch.cat`` would hold them beside the result.
-
-    The result is no view, so that the next layer may work in place.
-    """
-    whole, start = None, 0
-    for part in parts:
-        y = piece(*part)
-        if whole is None:
-            shape = (len(like), *y.shape[1:])
-            whole = y.new_empty_strided(shape, _strides(shape, last), dtype=like.dtype)
-        whole[start : start + len(y)] = y
-        start += len(y)
-        del y  # before the next one is made
-    return whole
-
-
-def _strides(shape: Image, last: bool) -> list[int]:
-    """Of a dense tensor, its channels behind the rest or not."""
-    order = [0, *range(2, len(shape)), 1] if last else range(len(shape))
-    strides, step = [1] * len(shape), 1
-    for axis in reversed(order):
-        strides[axis], step = step, step * shape[axis]
-    return strides
 
 
 # Convolution is linear in x and in w. With the inner product of its output and some dy it makes one
@@ -108,9 +67,9 @@ class _Convolve(Function):
         def piece(part):
             columns = side_by_side(im2col(exact(part), window, side_by_side=True), groups)
             y = w @ columns if b is None else torch.baddbmm(b, w, columns)  # (G, O/G, NL)
-            return apart(y, len(part), window.positions(image))
+            return apart(y, part.shape[0], window.positions(image))
 
-        parts = chunks(image, x.shape[1], len(weight), window, x)
+        parts = chunks(image, x.shape[1], weight.shape[0], window, x)
         return join(piece, parts, x, channels_last(x) or channels_last(weight))
 
     @staticmethod
@@ -143,10 +102,10 @@ class _ConvolveInput(Function):
 
         def piece(part):
             columns = w.mT @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
-            x = col2im(apart(columns, len(part), part.shape[2:]).flatten(2), image, window)
+            x = col2im(apart(columns, part.shape[0], part.shape[2:]).flatten(2), image, window)
             return x if b is None else x + b
 
-        parts = chunks(image, channels, len(weight), window, dy)
+        parts = chunks(image, channels, weight.shape[0], window, dy)
         return join(piece, parts, dy, channels_last(dy) or channels_last(weight))
 
     @staticmethod
@@ -220,8 +179,9 @@ def check(
         raise RuntimeError(
             f"expected {channels} input channels, got {x.shape[-rank - 1]} in {tuple(x.shape)}"
         )
-    if 0 in x.shape[-rank:]:
-        raise RuntimeError(f"expected images with pixels, got input of size {tuple(x.shape)}")
+    if 0 in (*x.shape[-rank:], *weight.shape[2:]):
+        sizes = f"input of size {tuple(x.shape)} and weight of size {tuple(weight.shape)}"
+        raise RuntimeError(f"expected at least one pixel, got {sizes}")
     if bias is not None and bias.shape != (filters,):
         raise RuntimeError(f"expected bias of size {(filters,)}, got {tuple(bias.shape)}")
     dtypes = [t.dtype for t in (x, weight, bias) if t is not None]
@@ -401,7 +361,8 @@ class Conv2d(_Conv):
 
     (written for one group and no dilation). It is a cross-correlation: the filter is not flipped.
     Only the input and the filters are kept for the backward pass, which unfolds anew. Batches are
-    cut in pieces: what a pass holds beside its result stays under 16 MiB, or what one image needs.
+    cut in pieces: beside its result a pass holds at most 12 MiB, or three times the columns of one
+    image.
 
     Args:
         in_channels: C, channels of the image.

@@ -91,6 +91,7 @@ class _ConvTranspose(_ConvNd):
     """A transposed convolution of any rank."""
 
     transposed = True
+    padding: tuple[int, ...]
 
     def __init__(
         self,

@@ -1,9 +1,11 @@
 """Images to columns and back: im2col and col2im (notes 7.1).
 
-Letters: N images, C channels, K cells of a kernel, L window positions.
+Letters: N images, C channels, G groups, K cells of a kernel, L window positions.
 """
 
+from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +50,49 @@ def col2im(columns: Tensor, image: Image, window: Window) -> Tensor:
     for k, tap in enumerate(window.taps(image)):
         padded[tap] += taps[:, :, k]
     return padded[window.inside(image)].to(columns.dtype)
+
+
+def side_by_side(t: Tensor, groups: int) -> Tensor:
+    """All images in one matrix per group: (N, C, L) to (G, C/G, NL)."""
+    return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))
+
+
+def apart(t: Tensor, n: int, positions: Image) -> Tensor:
+    """The other way: (G, C/G, NL) to (N, C, *positions)."""
+    return t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)
+
+
+def channels_last(t: Tensor) -> bool:
+    """Whether the channels of a pixel lie side by side: then they do in torch's output too."""
+    strides = (t.stride(1), t.stride(-1))
+    return t.dim() > 3 and strides == (1, t.shape[1]) and t.movedim(1, -1).is_contiguous()
+
+
+def join(piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool) -> Tensor:
+    """Write all pieces behind each other. ``torch.cat`` would hold them beside the result.
+
+    The result is no view, so that the next layer may work in place.
+    """
+    whole: Any = None
+    start = 0
+    for part in parts:
+        y = piece(*part)
+        if whole is None:
+            shape = (like.shape[0], *y.shape[1:])
+            whole = y.new_empty_strided(shape, _strides(shape, last), dtype=like.dtype)
+        whole[start : start + y.shape[0]] = y
+        start += y.shape[0]
+        del y  # before the next one is made
+    return whole
+
+
+def _strides(shape: Image, last: bool) -> list[int]:
+    """Of a dense tensor, its channels behind the rest or not."""
+    order = [0, *range(2, len(shape)), 1] if last else range(len(shape))
+    strides, step = [1] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis], step = step, step * shape[axis]
+    return strides
 
 
 class _Unfold(Function):

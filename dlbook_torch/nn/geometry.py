@@ -133,14 +133,16 @@ class Window(NamedTuple):
 
 
 # Layers by the name of their class, ours or torch's, and what each pixel of their output sees.
-_WINDOWS = {f"{kind}{rank}d": rank for kind in ("Conv", "MaxPool", "AvgPool") for rank in (1, 2, 3)}
-_SAME_PIXEL = set(
-    """Identity Sigmoid LogSigmoid Tanh ReLU ReLU6 LeakyReLU PReLU RReLU ELU CELU SELU GELU SiLU
-    Mish Softplus Softsign Softshrink Hardshrink Tanhshrink Threshold Hardtanh Hardsigmoid Hardswish
-    Step Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout BatchNorm1d
-    BatchNorm2d BatchNorm3d Softmax2d""".split()
-)
-_WHOLE_IMAGE = {f"Adaptive{kind}Pool{rank}d" for kind in ("Avg", "Max") for rank in (1, 2, 3)}
+_RANKS = (1, 2, 3)
+_WINDOWS = {f"{kind}{rank}d": rank for kind in ("Conv", "MaxPool", "AvgPool") for rank in _RANKS}
+_SAME_PIXEL_NAMES = """
+    Identity Sigmoid LogSigmoid Tanh ReLU ReLU6 LeakyReLU PReLU RReLU ELU CELU SELU GELU SiLU Mish
+    Softplus Softsign Softshrink Hardshrink Tanhshrink Threshold Hardtanh Hardsigmoid Hardswish Step
+    Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
+    BatchNorm1d BatchNorm2d BatchNorm3d Softmax2d
+"""
+_SAME_PIXEL = set(_SAME_PIXEL_NAMES.split())
+_WHOLE_IMAGE = {f"Adaptive{kind}Pool{rank}d" for kind in ("Avg", "Max") for rank in _RANKS}
 _WHOLE_IMAGE |= {"Flatten"}
 _BEHIND = _SAME_PIXEL | {"Flatten", "Linear", "Softmax", "LogSoftmax", "Softmin"}
 

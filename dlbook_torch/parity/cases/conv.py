@@ -58,7 +58,7 @@ def rearranged(name: str, shape: tuple[int, ...], axes: tuple[int, ...], **kwarg
 CHANNELS = dict(in_channels=4, out_channels=6, kernel_size=3)
 
 WIDE = dict(dilation=(2, 1), padding=(1, 2), stride=(1, 2))
-SMALL = dict(in_channels=2, out_channels=4, kernel_size=3)
+SMALL: dict[str, Any] = dict(in_channels=2, out_channels=4, kernel_size=3)
 
 
 def unfold(shape: tuple[int, ...] = (2, 3, 4, 5), **kwargs: Any) -> Case:
@@ -165,7 +165,7 @@ def refused(
 
 def asked(size: list[int], value: str) -> Refused:
     """An output size that no output_padding gives."""
-    args = lambda: (torch.randn(2, 2, 5, 6), size)  # noqa: E731
+    args: Any = lambda: (torch.randn(2, 2, 5, 6), size)  # noqa: E731
     return Refused("7.2", "ConvTranspose2d", SMALL | dict(stride=2), args, ValueError, value)
 
 
