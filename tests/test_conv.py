@@ -121,6 +121,19 @@ def test_half_precision_on_the_cpu_is_right_to_one_rounding_or_as_torchs(case, d
             assert (t - true).abs().max() <= torch.maximum((t_ref - true).abs().max(), unit)
 
 
+@pytest.mark.parametrize("name", ["Conv2d", "ConvTranspose2d"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "f16"])
+def test_half_precision_on_the_cpu_rounds_once_however_long_the_sums(name, dtype):
+    ours = getattr(nn, name)(16, 16, 3, dtype=dtype)
+    exact = deepcopy(ours).double()
+    x = torch.randn(8, 16, 8, 8, dtype=dtype, requires_grad=True)
+    dy = torch.randn_like(ours(x).detach())
+    runs = (results(ours, (x,), dy), results(exact, (x.detach().double().requires_grad_(),), dy))
+    for t, true in zip(*runs, strict=True):
+        ulp = torch.finfo(dtype).eps * true.abs()
+        assert ((t - true).abs() <= 0.51 * ulp + 1e-5 * true.abs().max()).all()
+
+
 @pytest.mark.parametrize("case", FAMILY, ids=str)
 def test_autocast_computes_in_the_type_that_torch_computes_in(case):
     (ours, ref), a = case.twins(torch.float32), case.inputs(torch.float32)
