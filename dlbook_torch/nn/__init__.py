@@ -17,10 +17,23 @@ from . import functional, init
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .attention import MultiheadAttention
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .conv import Conv2d
+from .conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+)
+from .conv_transpose import (
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from .cross_entropy import CrossEntropyLoss, NLLLoss
 from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from .flatten import Flatten, Unflatten
+from .fold import (
+    Fold,
+    Unfold,
+)
 from .linear import Linear
 from .loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
 from .normalization import LayerNorm
@@ -55,7 +68,14 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Dropout2d",
     "Dropout3d",
     # 7
+    "Unfold",
+    "Fold",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "MaxPool2d",
     "AvgPool2d",
     "Upsample",

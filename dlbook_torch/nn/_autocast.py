@@ -1,5 +1,6 @@
 """Mixed precision: what torch does to the operands of its own matrix products."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +26,14 @@ def cast(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
         return operands
     dtype = torch.get_autocast_dtype(device)
     return tuple(t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in operands)
+
+
+def cast_once(*operands: Tensor | None) -> tuple[tuple[Any, ...], AbstractContextManager]:
+    """The operands as :func:`cast` gives them, and a context in which no product is cast again."""
+    device = _device_of_autocast(operands)
+    if device is None:
+        return operands, nullcontext()
+    return cast(*operands), torch.autocast(device, enabled=False)
 
 
 def widen(*operands: Tensor | None) -> tuple[Any, ...]:

@@ -3,9 +3,22 @@
 from .activation import log_softmax, relu, sigmoid, softmax, tanh
 from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .batchnorm import batch_norm
-from .conv import conv2d
+from .conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+)
+from .conv_transpose import (
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .cross_entropy import cross_entropy, nll_loss
 from .dropout import dropout, dropout1d, dropout2d, dropout3d
+from .fold import (
+    fold,
+    unfold,
+)
 from .linear import linear
 from .loss import (
     binary_cross_entropy,
@@ -22,12 +35,18 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cross_entropy",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
+    "fold",
     "interpolate",
     "l1_loss",
     "layer_norm",
@@ -43,4 +62,5 @@ __all__ = [
     "sigmoid",
     "softmax",
     "tanh",
+    "unfold",
 ]

@@ -30,8 +30,8 @@ _ELEMENTARY = {
     "reduction": "all sum mean amax",
     "matrix products": "mm bmm baddbmm mv",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
-    "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
-    "detach alias",
+    "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
+    "split detach alias",
     "copies and constants": "clone copy_ _to_copy cat empty_like ones_like arange scalar_tensor "
     "zeros new_empty new_empty_strided new_full new_ones new_zeros zero_ _local_scalar_dense",
     "random draws": "bernoulli_",
