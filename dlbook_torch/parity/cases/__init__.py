@@ -6,6 +6,7 @@ check over each.
 
 from . import (
     activation,
+    attention,
     conv,
     dropout,
     flatten,
@@ -14,6 +15,7 @@ from . import (
     normalization,
     perceptron,
     pooling,
+    upsampling,
 )
 from .base import Case, Refused, Rule
 from .rules import BAD_RULES, RULES
@@ -23,10 +25,12 @@ FAMILIES = (  # in the order of the notes
     activation,
     linear,
     loss,
+    attention,
     normalization,
     dropout,
     conv,
     pooling,
+    upsampling,
     flatten,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family.CASES]
