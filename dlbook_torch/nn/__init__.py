@@ -15,13 +15,23 @@ from torch.nn import (
 
 from . import functional
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .adaptive_pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
+from .average_pooling import AvgPool1d, AvgPool2d, AvgPool3d
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .conv import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss, NLLLoss
-from .pooling import AvgPool2d, MaxPool2d
+from .pooling import MaxPool1d, MaxPool2d, MaxPool3d
+from .unpooling import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 
 __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     # 3.2, 3.4
@@ -42,8 +52,21 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Dropout",
     # 7
     "Conv2d",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Flatten",
     # torch's own
     "Module",
