@@ -204,6 +204,7 @@ def test_layer_compiles_without_a_graph_break(name):
     assert_close(y, ref(*inputs))
 
 
+@pytest.mark.filterwarnings("ignore:.*batching rule for aten..max_unpool:UserWarning")  # torch's
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"Dropout", "BatchNorm1d", "BatchNorm2d"}))
 def test_gradient_per_sample_by_vmap(name):
     case = next(c for c in CASES if c.name == name)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from .geometry import Window
-from .pooling import MaxPooling, checked, grid, wide
+from .pooling import MaxPooling, checked, grid, places, wide
 
 OutputSize = int | Sequence[int | None]
 
@@ -79,14 +79,13 @@ def _adaptive_max_pool_with_indices(
         return nothing, nothing.detach().long()
     pixels = []
     for axis, m in enumerate(sizes, -rank):
-        x, places = _spread(x, axis, m)
-        pixels.append(places)
+        x, along = _spread(x, axis, m)
+        pixels.append(along)
     kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))
-    y, index = MaxPooling.apply(x, Window(kernel, kernel, ((0, 0),) * rank, (1,) * rank))
-    if x.shape[-rank:] != image:
-        places = grid(pixels, image).flatten()
-        index = places.index_select(0, index.flatten()).view(index.shape)
-    return y, index
+    window = Window(kernel, kernel, ((0, 0),) * rank, (1,) * rank)
+    y, cell = MaxPooling.apply(x, window)
+    index = places(cell, window, x.shape[-rank:])  # in the spread image
+    return y, grid(pixels, image).flatten().index_select(0, index.flatten()).view(index.shape)
 
 
 def _adaptive_max_pool(

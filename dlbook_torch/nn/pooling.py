@@ -121,7 +121,7 @@ def places(cell: Tensor, window: Window, image: Image) -> Tensor:
     index = grid(offsets, image).flatten().index_select(0, cell.flatten().int()).view(cell.shape)
     index += grid(starts, image)
     # Cell 0 may lie in the margin, where nothing beats its -inf: the first pixel inside is meant.
-    return index.clamp_(min=grid(firsts, image))
+    return torch.maximum(index, grid(firsts, image))
 
 
 class MaxPooling(Function):

@@ -109,7 +109,8 @@ class MaxUnpool2d(_MaxUnpoolNd):
 
     The call takes the maxima, their indices, and an ``output_size`` that tells apart the images
     that pool to the same size; without it the image is the least one that the windows cover.
-    Where two maxima have one place, the last one in memory stays there, as in torch on the CPU.
+    Windows that overlap may have one maximum in common. Then the last of them is written, and each
+    gets the whole gradient, as in torch on the CPU; no gradient check passes there.
 
     Shape: ``(N, C, H, W)`` or ``(C, H, W)``, the indices alike, to the same rank with H' =
         (H - 1) stride - 2 padding + kernel.

@@ -21,14 +21,16 @@ Errors = dict[str, float]
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_",
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ floor_divide neg abs remainder lerp_ "
+    "reciprocal_",
     "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
-    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
+    "comparison and choice": "gt lt le ne clamp clamp_ maximum minimum where isnan copysign "
+    "bitwise_or",
     "reduction": "sum mean amax",
     "matrix products": "mm bmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
-    "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
-    "detach alias",
+    "views": "view _unsafe_view expand transpose permute unsqueeze squeeze squeeze_ slice select "
+    "split detach alias",
     "copies and constants": "clone copy_ _to_copy cat empty_like ones_like arange scalar_tensor "
     "zeros new_empty new_empty_strided new_full new_ones new_zeros _local_scalar_dense",
     "random draws": "bernoulli_",
