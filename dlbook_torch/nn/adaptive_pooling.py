@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from .geometry import Window
-from .pooling import MaxPooling, checked, grid, places, wide
+from .pooling import MaxPooling, checked, grid, memory_order, places, wide
 
 OutputSize = int | Sequence[int | None]
 
@@ -29,54 +29,58 @@ def _sizes(rank: int, output_size: OutputSize, x: Tensor) -> tuple[int, ...]:
     return tuple(n if m is None else m for m, n in zip(sizes, x.shape[-rank:], strict=True))
 
 
-def _longest(n: int, m: int) -> int:
-    """Pixels of the longest of m windows over n pixels; if it is n / m, all are as long as that."""
-    return max((-(-(i + 1) * n // m) - i * n // m for i in range(m)), default=0)
-
-
 def _windows(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """First and last pixel of each of m windows over n pixels."""
-    i = torch.arange(m, device=device)
-    return i * n // m, ((i + 1) * n - 1) // m
+    """The pixels of m windows over n pixels, made equally long, and which of them do not count.
+
+    A window that is too short repeats its last pixel.
+    """
+    longest = max((-(-(i + 1) * n // m) - i * n // m for i in range(m)), default=0)
+    i = torch.arange(m, device=device).unsqueeze(1)
+    first, last = i * n // m, ((i + 1) * n - 1) // m
+    pixels = first + torch.arange(longest, device=device)
+    return torch.minimum(pixels, last), pixels > last
 
 
-def _spread(x: Tensor, axis: int, m: int) -> tuple[Tensor, Tensor]:
-    """Windows made equally long, side by side, and their pixels: a short one repeats its last."""
+def _means(x: Tensor, axis: int, m: int) -> Tensor:
+    """The means of m windows along one axis."""
     n = x.shape[axis]
-    if _longest(n, m) * m == n:
-        return x, torch.arange(n, device=x.device)
-    first, last = _windows(n, m, x.device)
-    steps = torch.arange(_longest(n, m), device=x.device)
-    pixels = torch.minimum(first.unsqueeze(1) + steps, last.unsqueeze(1)).flatten()
-    return x.index_select(axis, pixels), pixels
+    if m and n % m == 0:
+        return x.unflatten(axis, (m, n // m)).mean(axis + 1)
+    pixels, beyond = _windows(n, m, x.device)
+    beyond = beyond.view(*beyond.shape, *[1] * (x.dim() - axis - 1))
+    windows = x.index_select(axis, pixels.flatten()).unflatten(axis, pixels.shape)
+    return windows.masked_fill(beyond, 0).sum(axis + 1) / (beyond.shape[1] - beyond.sum(1))
 
 
 def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:
     """See :class:`AdaptiveAvgPool2d`."""
     x = checked(input, rank, -rank if rank < 3 else 1)
-    y = wide(x)
-    for axis, m in enumerate(_sizes(rank, output_size, x), x.dim() - rank):
-        n, longest = x.shape[axis], _longest(x.shape[axis], m)
-        windows = _spread(y, axis, m)[0].unflatten(axis, (m, longest))
-        if longest * m == n:
-            y = windows.mean(axis + 1)
-            continue
-        others = (1,) * (x.dim() - axis - 1)
-        first, last = (t.view(m, 1, *others) for t in _windows(n, m, x.device))
-        beyond = torch.arange(longest, device=x.device).view(-1, *others) > last - first
-        y = windows.masked_fill(beyond, 0).sum(axis + 1) / (last - first + 1).squeeze(1)
-    return y.to(x.dtype)
+    order, back = memory_order(x)
+    y = wide(x).permute(order)  # so channels last stay last: a reduction keeps no other order
+    for axis, m in zip(back[-rank:], _sizes(rank, output_size, x), strict=True):
+        y = _means(y, axis, m)
+    return y.permute(back).to(x.dtype)
 
 
-def _adaptive_max_pool_with_indices(
+def _spread(x: Tensor, axis: int, m: int) -> tuple[Tensor, Tensor]:
+    """Copy m windows along one axis side by side, and tell the pixels that they hold."""
+    n = x.shape[axis]
+    if n % m == 0:
+        return x, torch.arange(n, device=x.device)
+    pixels = _windows(n, m, x.device)[0].flatten()
+    order, back = memory_order(x)
+    return x.permute(order).index_select(back[axis], pixels).permute(back), pixels
+
+
+def _adaptive_max_pool(
     rank: int, input: Tensor, output_size: OutputSize, return_indices: bool = False
-) -> tuple[Tensor, Tensor]:
-    """See :class:`AdaptiveMaxPool2d`: its output, and the flat index of every maximum."""
+) -> Tensor | tuple[Tensor, Tensor]:
+    """See :class:`AdaptiveMaxPool2d`."""
     x = checked(input, rank, 1)
     image, sizes = x.shape[-rank:], _sizes(rank, output_size, x)
     if 0 in sizes:
         nothing = x.flatten(-rank)[..., :0].unflatten(-1, sizes)
-        return nothing, nothing.detach().long()
+        return (nothing, nothing.detach().long()) if return_indices else nothing
     pixels = []
     for axis, m in enumerate(sizes, -rank):
         x, along = _spread(x, axis, m)
@@ -84,16 +88,18 @@ def _adaptive_max_pool_with_indices(
     kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))
     window = Window(kernel, kernel, ((0, 0),) * rank, (1,) * rank)
     y, cell = MaxPooling.apply(x, window)
+    if not return_indices:
+        return y
     index = places(cell, window, x.shape[-rank:])  # in the spread image
     return y, grid(pixels, image).flatten().index_select(0, index.flatten()).view(index.shape)
 
 
-def _adaptive_max_pool(
+def _adaptive_max_pool_with_indices(
     rank: int, input: Tensor, output_size: OutputSize, return_indices: bool = False
-) -> Tensor | tuple[Tensor, Tensor]:
-    """See :class:`AdaptiveMaxPool2d`."""
-    pooled = _adaptive_max_pool_with_indices(rank, input, output_size)
-    return pooled if return_indices else pooled[0]
+) -> tuple[Tensor, Tensor]:
+    """See :class:`AdaptiveMaxPool2d`: its output, and the flat index of every maximum."""
+    y, index = _adaptive_max_pool(rank, input, output_size, return_indices=True)
+    return y, index
 
 
 adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (

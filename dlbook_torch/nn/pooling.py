@@ -76,12 +76,17 @@ def sweeps(window: Window, image: Image) -> Iterator[list[Index]]:
         yield [(..., slice(i * d, i * d + (n - 1) * s + 1, s), *others) for i in range(k)]
 
 
+def memory_order(x: Tensor) -> tuple[list[int], list[int]]:
+    """The axes as they lie in memory, outermost first, and the permutation that undoes it."""
+    order = sorted(range(x.dim()), key=x.stride, reverse=True)
+    return order, [order.index(axis) for axis in range(x.dim())]
+
+
 def full(x: Tensor, image: Image, value: float) -> Tensor:
     """Images of another size, full of one value, that lie in memory as x does: channels last."""
     shape = (*x.shape[: -len(image)], *image)
-    order = sorted(range(x.dim()), key=x.stride, reverse=True)
-    images = x.new_full([shape[axis] for axis in order], value)
-    return images.permute([order.index(axis) for axis in range(x.dim())])
+    order, back = memory_order(x)
+    return x.new_full([shape[axis] for axis in order], value).permute(back)
 
 
 def surround(x: Tensor, window: Window, value: float) -> Tensor:
