@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from .geometry import Window
-from .pooling import MaxPooling, checked, grid, memory_order, places, wide
+from .pooling import MaxPooling, checked, grid, innermost, places, wide
 
 OutputSize = int | Sequence[int | None]
 
@@ -42,34 +42,34 @@ def _windows(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _means(x: Tensor, axis: int, m: int) -> Tensor:
-    """The means of m windows along one axis."""
+    """The means of m windows along one axis, counted from the last."""
     n = x.shape[axis]
     if m and n % m == 0:
-        return x.unflatten(axis, (m, n // m)).mean(axis + 1)
+        return x.unflatten(axis, (m, n // m)).mean(axis)
     pixels, beyond = _windows(n, m, x.device)
-    beyond = beyond.view(*beyond.shape, *[1] * (x.dim() - axis - 1))
+    beyond = beyond.view(*beyond.shape, *[1] * (-axis - 1))
     windows = x.index_select(axis, pixels.flatten()).unflatten(axis, pixels.shape)
-    return windows.masked_fill(beyond, 0).sum(axis + 1) / (beyond.shape[1] - beyond.sum(1))
+    return windows.masked_fill(beyond, 0).sum(axis) / (beyond.shape[1] - beyond.sum(1))
 
 
 def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:
     """See :class:`AdaptiveAvgPool2d`."""
     x = checked(input, rank, -rank if rank < 3 else 1)
-    order, back = memory_order(x)
-    y = wide(x).permute(order)  # so channels last stay last: a reduction keeps no other order
-    for axis, m in zip(back[-rank:], _sizes(rank, output_size, x), strict=True):
-        y = _means(y, axis, m)
-    return y.permute(back).to(x.dtype)
+    inner = innermost(x, rank)
+    y = wide(x).movedim(inner, -1)  # channels last: a reduction lays out its result afresh
+    for axis, m in enumerate(_sizes(rank, output_size, x), -rank):
+        y = _means(y, axis - (inner != -1), m)
+    return y.movedim(-1, inner).to(x.dtype)
 
 
-def _spread(x: Tensor, axis: int, m: int) -> tuple[Tensor, Tensor]:
+def _spread(x: Tensor, rank: int, axis: int, m: int) -> tuple[Tensor, Tensor]:
     """Copy m windows along one axis side by side, and tell the pixels that they hold."""
-    n = x.shape[axis]
+    n, inner = x.shape[axis], innermost(x, rank)
     if n % m == 0:
         return x, torch.arange(n, device=x.device)
     pixels = _windows(n, m, x.device)[0].flatten()
-    order, back = memory_order(x)
-    return x.permute(order).index_select(back[axis], pixels).permute(back), pixels
+    spread = x.movedim(inner, -1).index_select(axis - (inner != -1), pixels)
+    return spread.movedim(-1, inner), pixels
 
 
 def _adaptive_max_pool(
@@ -83,7 +83,7 @@ def _adaptive_max_pool(
         return (nothing, nothing.detach().long()) if return_indices else nothing
     pixels = []
     for axis, m in enumerate(sizes, -rank):
-        x, along = _spread(x, axis, m)
+        x, along = _spread(x, rank, axis, m)
         pixels.append(along)
     kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))
     window = Window(kernel, kernel, ((0, 0),) * rank, (1,) * rank)

@@ -76,17 +76,16 @@ def sweeps(window: Window, image: Image) -> Iterator[list[Index]]:
         yield [(..., slice(i * d, i * d + (n - 1) * s + 1, s), *others) for i in range(k)]
 
 
-def memory_order(x: Tensor) -> tuple[list[int], list[int]]:
-    """The axes as they lie in memory, outermost first, and the permutation that undoes it."""
-    order = sorted(range(x.dim()), key=x.stride, reverse=True)
-    return order, [order.index(axis) for axis in range(x.dim())]
+def innermost(x: Tensor, rank: int) -> int:
+    """The axis of the channels if they lie innermost in memory (channels last), else the last."""
+    return -rank - 1 if x.stride(-rank - 1) < x.stride(-1) else -1
 
 
 def full(x: Tensor, image: Image, value: float) -> Tensor:
-    """Images of another size, full of one value, that lie in memory as x does: channels last."""
-    shape = (*x.shape[: -len(image)], *image)
-    order, back = memory_order(x)
-    return x.new_full([shape[axis] for axis in order], value).permute(back)
+    """Images of another size, full of one value; channels stay last in memory if x has them so."""
+    shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
+    shape.append(shape.pop(inner))
+    return x.new_full(shape, value).movedim(-1, inner)
 
 
 def surround(x: Tensor, window: Window, value: float) -> Tensor:
