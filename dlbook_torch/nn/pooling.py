@@ -129,7 +129,10 @@ def places(cell: Tensor, window: Window, image: Image) -> Tensor:
 
 
 class MaxPooling(Function):
-    """The largest pixel of every window, and the cell of the kernel that meets it."""
+    """The largest pixel of every window, and the cell of the kernel that meets it.
+
+    Cells are counted in reading order: of two, the one that was met later has the larger number.
+    """
 
     generate_vmap_rule = True
 
