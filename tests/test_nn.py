@@ -335,6 +335,7 @@ def test_layer_compiles_without_a_graph_break(name):
     assert_close(y, checks.run(ref, inputs))
 
 
+@pytest.mark.filterwarnings("ignore:.*batching rule for aten..max_unpool:UserWarning")  # torch's
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if not name.startswith(("Dropout", "BatchNorm"))]
 )
