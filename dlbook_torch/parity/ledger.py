@@ -172,7 +172,7 @@ def table(lines: list[Line], dtype: str, title: str) -> Table:
     made = Table(title=title, caption=CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in HEADS:
         title = head.replace("check", "\ncheck") if head in COLUMNS else head
-        made.add_column(title, justify="left" if head in LEFT else "right", no_wrap=head == "ours")
+        made.add_column(title, justify="left" if head in LEFT else "right", no_wrap=True)
     for line in lines:
         made.add_row(*line.cells(dtype), style="red" if line.failures else None)
     return made
@@ -225,7 +225,7 @@ def main(args: list[str] | None = None) -> None:
     name = torch.cuda.get_device_name(given.device) if "cuda" in given.device else given.device
     title = f"torch {torch.__version__}, {name}, {given.dtype}"
     console = Console()
-    console.width = console.width if console.is_terminal else max(console.width, 120)
+    console.width = console.width if console.is_terminal else max(console.width, 130)
     console.print(table(lines, given.dtype, title))
     failures = [failure for line in lines for failure in line.failures]
     for failure in failures:
