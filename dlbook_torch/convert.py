@@ -12,8 +12,9 @@ from types import ModuleType
 from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
-from torch.nn import Module, Sequential
+from torch.nn import Linear, Module, MultiheadAttention, Sequential
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 
 from . import nn
@@ -88,6 +89,8 @@ def convert(model: M, to: To = "handwritten", strict: bool = False) -> M:
         raise RuntimeError(f"no twin for {_summary(left)}")
     for swap in swaps:
         _perform(swap)
+    for swap in swaps:
+        _complete(swap.layer)
     if left:
         warnings.warn(f"left as they are: {_summary(left)}", stacklevel=2)
     return model
@@ -154,9 +157,15 @@ def _perform(swap: _Swap) -> None:
     if parametrize.is_parametrized(layer):  # its class holds the computed weights as properties
         target = type(type(layer).__name__, (target,), dict(vars(type(layer))))
     layer.__class__ = target
+
+
+def _complete(layer: Module) -> None:
+    """Add what torch's layers keep for themselves and ours do without."""
     if isinstance(layer, _ConvNd) and not hasattr(layer, "_reversed_padding_repeated_twice"):
         around = margins(layer.padding, layer.kernel_size, layer.stride, layer.dilation)
         layer._reversed_padding_repeated_twice = [n for pair in around[::-1] for n in pair]
+    if isinstance(layer, MultiheadAttention) and type(layer.out_proj) is Linear:
+        layer.out_proj.__class__ = NonDynamicallyQuantizableLinear
 
 
 def _summary(left: list[Left]) -> str:
