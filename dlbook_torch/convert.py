@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from torch.nn import Linear, Module, MultiheadAttention, Sequential
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 
@@ -164,6 +164,7 @@ def _complete(layer: Module) -> None:
     if isinstance(layer, _ConvNd) and not hasattr(layer, "_reversed_padding_repeated_twice"):
         around = margins(layer.padding, layer.kernel_size, layer.stride, layer.dilation)
         layer._reversed_padding_repeated_twice = [n for pair in around[::-1] for n in pair]
+        layer.transposed = isinstance(layer, _ConvTransposeNd)
     if isinstance(layer, MultiheadAttention) and type(layer.out_proj) is Linear:
         layer.out_proj.__class__ = NonDynamicallyQuantizableLinear
 
