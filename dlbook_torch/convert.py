@@ -9,7 +9,7 @@ convert(model, to="builtin")     # and torch's again
 import sys
 import warnings
 from types import ModuleType
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from torch.nn import Linear, Module, MultiheadAttention, Sequential
@@ -30,6 +30,9 @@ IDLE = {Module.forward, Sequential.forward}  # of containers, which compute noth
 # What a subclass may define and still compute what the layer it derives from computes.
 HARMLESS = {"__init__", "__annotate__", "__annotate_func__", "__constants__"}
 HARMLESS |= {"reset_parameters", "extra_repr"}
+
+# What our layer reads, and torch's layer of the same name does not keep.
+DEFAULTS: dict[str, dict[str, Any]] = {"AvgPool1d": dict(divisor_override=None)}
 
 
 class Left(NamedTuple):
@@ -160,7 +163,10 @@ def _perform(swap: _Swap) -> None:
 
 
 def _complete(layer: Module) -> None:
-    """Add what torch's layers keep for themselves and ours do without."""
+    """Add what the class that a layer came from did without."""
+    for name, value in DEFAULTS.get(type(layer).__name__, {}).items():
+        if not hasattr(layer, name):
+            setattr(layer, name, value)
     if isinstance(layer, _ConvNd) and not hasattr(layer, "_reversed_padding_repeated_twice"):
         around = margins(layer.padding, layer.kernel_size, layer.stride, layer.dilation)
         layer._reversed_padding_repeated_twice = [n for pair in around[::-1] for n in pair]
