@@ -8,6 +8,7 @@ the same random draws.
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,15 +102,27 @@ def build(name: str, side: int) -> Module:
     return model
 
 
-def step(model: Module, x: Tensor) -> dict[str, dict[str, Tensor]]:
-    """Outputs, buffers and gradients of one training step; the model is left as it was."""
+def step(
+    model: Module, x: Tensor, recorder: AbstractContextManager[Any] | None = None
+) -> dict[str, dict[Any, Tensor]]:
+    """Outputs, buffers and gradients of one training step, and what the model then predicts.
+
+    Afterwards it is as it was before.
+    """
+    recorder = recorder or nullcontext()
     before = {name: b.clone() for name, b in model.named_buffers()}
     torch.manual_seed(1)
-    y = model(x)
+    with recorder:
+        y = model(x)
     outputs = [y] if isinstance(y, Tensor) else list(y)  # the main head and the auxiliary ones
-    torch.autograd.backward(outputs, [torch.randn_like(y) for y in outputs])
-    seen = {
-        "output": {f"output {i}": y.detach() for i, y in enumerate(outputs)},
+    gradients = [torch.randn_like(y) for y in outputs]
+    with recorder:
+        torch.autograd.backward(outputs, gradients)
+    with torch.no_grad(), recorder:
+        prediction = model.eval()(x)
+    model.train()
+    seen: dict[str, dict[Any, Tensor]] = {
+        "output": dict(enumerate([*(y.detach() for y in outputs), prediction])),
         "buffers": {name: b.clone() for name, b in model.named_buffers()},
         "gradient": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
     }
@@ -143,8 +156,7 @@ def compare(model: Module, x: Tensor, line: Network) -> None:
     line.left = sorted({layer.kind.__name__ for layer in left})
     missing = sorted({k.kind.__name__ for k in left if k.kind.__module__.startswith("torch.")})
     assert not missing, f"no {', '.join(missing)}"
-    with Recorder() as recorder:
-        ours = step(model, x)
+    ours = step(model, x, recorder := Recorder())
     line.kernels = sorted(recorder.names - ELEMENTARY)
     tolerance = TOLERANCE.get(line.name)
     for what in MEASURED:
