@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
 from torch.testing import assert_close
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import MaxVit, SwinTransformer, VisionTransformer, convnext
 
 import dlbook_torch
 from dlbook_torch import convert, models, nn
@@ -65,22 +66,21 @@ def step(layer, inputs):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("case", TWINNED, ids=str)
 @both
-def test_layer_behaves_like_the_twin_it_became_bit_by_bit(case, training, to):
-    ours, ref = (layer.train(training) for layer in case.twins())
+def test_layer_behaves_like_the_twin_it_became_bit_by_bit(case, to):
+    ours, ref = case.twins()
     layer, twin = (ref, ours) if to == "handwritten" else (ours, ref)
-    if layer.state_dict():
-        layer.load_state_dict(twin.state_dict())
     assert convert(layer, to, strict=True) is layer
     assert kinds(layer) == kinds(twin)
     assert repr(layer) == repr(twin)
     assert all(hasattr(layer, name) for name in vars(twin))
     public = {k: v for k, v in vars(twin).items() if k[0] != "_"}
     assert {k: getattr(layer, k) for k in public} == public
-    inputs = case.inputs()
-    assert_close(step(layer, inputs), step(twin, inputs), rtol=0, atol=0, equal_nan=True)
+    for training in (True, False):
+        inputs = case.inputs()
+        seen, expected = (step(m.train(training), inputs) for m in (layer, twin))
+        assert_close(seen, expected, rtol=0, atol=0, equal_nan=True)
 
 
 @both
@@ -412,6 +412,24 @@ def check(name):
 @pytest.mark.parametrize("name", QUICK)
 def test_network_of_torchvision_is_converted_whole(name):
     check(name)
+
+
+def relatives():
+    """Networks of the zoo's other families, with two small blocks each."""
+    block = convnext.CNBlockConfig
+    return {
+        "vit": VisionTransformer(32, 16, 2, 2, hidden_dim=8, mlp_dim=16, attention_dropout=0.1),
+        "swin": SwinTransformer([4, 4], 8, [1, 1], [2, 2], [4, 4], stochastic_depth_prob=0.5),
+        "convnext": convnext.ConvNeXt([block(8, 16, 1), block(16, None, 1)]),
+        "maxvit": MaxVit((32, 32), 8, 4, [8, 8], [1, 1], head_dim=4, stochastic_depth_prob=0.5),
+    }
+
+
+@pytest.mark.parametrize("name", ["vit", "swin", "convnext", "maxvit"])
+def test_small_relative_of_a_large_network_is_converted_whole(name):
+    line = zoo.Network(name, 0.0)
+    zoo.compare(zoo.shaken(relatives()[name]), torch.randn(4, 3, 32, 32).double(), line)
+    assert line.layers
 
 
 def test_zoo_shows_a_layer_that_computes_something_else(monkeypatch, capsys):
