@@ -100,7 +100,7 @@ def shaken(model: Module) -> Module:
     """
     with torch.no_grad():
         for p in model.double().parameters():
-            p += 0.02 * torch.randn_like(p)
+            p.add_(torch.randn_like(p), alpha=0.02)
     return model.train()
 
 
