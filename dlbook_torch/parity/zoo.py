@@ -54,7 +54,7 @@ class Network:
     def verdict(self) -> str:
         """In a word."""
         if self.skipped:
-            return f"skipped: over {LIMIT} M"
+            return "skipped: too large"
         return self.failure or "equal"
 
     def cells(self) -> list[str]:
@@ -174,10 +174,10 @@ def compare(model: Module, x: Tensor, line: Network) -> None:
     assert [type(m) for m in model.modules()] == kinds, "the way back ends elsewhere"
 
 
-def visit(name: str) -> Network:
+def visit(name: str, limit: float = LIMIT) -> Network:
     """Build one network, convert it and compare; a failure is part of the answer."""
     line = Network(name, millions(name))
-    if line.millions > LIMIT:
+    if line.millions > limit:
         line.skipped = True
         return line
     start = time.perf_counter()
@@ -186,16 +186,18 @@ def visit(name: str) -> Network:
     try:
         compare(shaken(build(name, side)), torch.randn(n, 3, side, side).double(), line)
     except Exception as error:  # a network that breaks is a failed line, not the end
-        line.failure = str(error).strip().splitlines()[0]
+        line.failure = (str(error).strip() or type(error).__name__).splitlines()[0]
     line.seconds = time.perf_counter() - start
     return line
 
 
 def zoo(
-    only: Iterable[str] | None = None, watch: Callable[[list[str]], Iterable[str]] = iter
+    only: Iterable[str] | None = None,
+    limit: float = LIMIT,
+    watch: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Iterator[Network]:
-    """Visit every network, or those named, one at a time."""
-    return map(visit, watch(list(names() if only is None else only)))
+    """Visit every network of up to ``limit`` million parameters, or those named, one by one."""
+    return (visit(name, limit) for name in watch(list(names() if only is None else only)))
 
 
 def zoo_table(lines: list[Network], title: str = "torchvision's networks, converted") -> Table:
@@ -209,9 +211,9 @@ def zoo_table(lines: list[Network], title: str = "torchvision's networks, conver
     return made
 
 
-def show(only: Iterable[str] | None = None) -> bool:
+def show(only: Iterable[str] | None = None, limit: float = LIMIT) -> bool:
     """Visit, print the table and the total; whether all networks are equal."""
-    lines = list(zoo(only, lambda todo: track(todo, "Converting the zoo", transient=True)))
+    lines = list(zoo(only, limit, lambda todo: track(todo, "Converting the zoo", transient=True)))
     Console().print(zoo_table(lines))
     equal = sum(line.verdict() == "equal" for line in lines)
     skipped = [line.name for line in lines if line.skipped]
