@@ -130,7 +130,7 @@ def _obstacle(layer: Module, kind: Kind, base: Kind | None, to: To) -> str | Non
             return f"{', '.join(sorted(names))} was replaced on the object itself"
         return None
     handwritten = any(c.__module__.startswith(HANDWRITTEN) for c in kind.__mro__)
-    if handwritten == (to == "handwritten") or kind.forward in IDLE:
+    if handwritten == (to == "handwritten") or getattr(kind, "forward", None) in IDLE:
         return None
     if kind.__module__.startswith(HANDWRITTEN):
         return f"torch.nn has no {kind.__name__}"

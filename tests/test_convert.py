@@ -242,6 +242,16 @@ def test_what_is_left_is_told_with_its_reason():
     assert leftovers(model, to="builtin") == []
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_model_is_left_and_traced_graph_is_not():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU())
+    scripted, graph, x = torch.jit.script(model), torch.fx.symbolic_trace(model), torch.ones(1, 3)
+    left = leftovers(scripted)
+    assert [layer.reason for layer in left] == ["torch.jit._script is not torch.nn"] * 2
+    assert_close(convert(graph, strict=True)(x), scripted(x))
+    assert type(graph.get_submodule("0")) is nn.Linear
+
+
 def test_strict_raises_and_changes_nothing():
     model = odd_ones()
     before = kinds(model)
