@@ -242,7 +242,7 @@ def test_what_is_left_is_told_with_its_reason():
     assert leftovers(model, to="builtin") == []
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_scripted_model_is_left_and_traced_graph_is_not():
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU())
     scripted, graph, x = torch.jit.script(model), torch.fx.symbolic_trace(model), torch.ones(1, 3)
