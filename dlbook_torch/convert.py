@@ -76,6 +76,7 @@ def convert(model: M, to: To = "handwritten", strict: bool = False) -> M:
     A subclass of a layer is converted if it only builds differently, and gets its own class back
     on the way back; so is a layer with parametrizations. What is left is told in a warning:
     layers without a twin, subclasses with a ``forward`` of their own, leaves of other libraries.
+    The parts of a layer that is left, such as torch's ``TransformerEncoderLayer``, are converted.
     What a model's own ``forward`` calls directly (``F.relu``, ``torch.flatten``, stochastic depth)
     is no layer and stays torch's.
 
