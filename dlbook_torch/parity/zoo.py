@@ -25,7 +25,11 @@ from .checks import ELEMENTARY, Errors, Recorder
 
 LIMIT = 150  # million parameters that fit beside their gradients, twice, in float64
 SMALL = (4, 64)  # images and their side: what most networks take without starving a BatchNorm
-SIZES = {"inception_v3": (2, 299), "maxvit_t": (2, 224)}  # an auxiliary head and a grid set these
+SIZES = {  # set by an auxiliary head, a grid, patches
+    "inception_v3": (2, 299),
+    "maxvit_t": (2, 224),
+    "vit_h_14": (2, 56),
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     name: dict(init_weights=False) for name in ("googlenet", "inception_v3")
 }  # their default warns that it is slow
