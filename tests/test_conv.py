@@ -193,11 +193,16 @@ def test_layer_and_its_gradients_compile_without_a_graph_break(case):
     assert_close(a[0].grad, b[0].grad)
 
 
-@one_of_each
-@pytest.mark.parametrize("over", ["input", "parameters", "both"])
-def test_gradients_by_vmap(case, over):
-    if over != "input" and not list(case.twins()[0].parameters()):
-        pytest.skip("no parameters")
+@pytest.mark.parametrize(
+    "over, case",
+    [
+        pytest.param(over, case, id=f"{over}-{case.name}")
+        for over in ("input", "parameters", "both")
+        for case in FIRST
+        if over == "input" or list(case.build(nn).parameters())
+    ],
+)
+def test_gradients_by_vmap(over, case):
     layers, (x, *_) = case.twins(), case.inputs()
     xs = torch.stack([x.detach(), -x.detach()]) if over != "parameters" else x.detach()
     results = []
