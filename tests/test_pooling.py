@@ -34,7 +34,7 @@ def test_unpooling_keeps_the_maxima(rank):
 def test_unpooling_refuses_an_image_of_negative_size(rank):
     y = torch.ones(3, *IMAGE[:rank])
     ours, ref = both("MaxUnpool", rank, 2, stride=1, padding=4)
-    with pytest.raises(ValueError, match="negative size: .-1"):
+    with pytest.raises(ValueError, match="negative size"):
         ours(y, y.long())
     # No row of the table, which asks for one type: torch 2.11 has no check, and overflows later.
     with pytest.raises((ValueError, RuntimeError)):
