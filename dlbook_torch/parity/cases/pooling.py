@@ -169,7 +169,6 @@ REFUSED: list[Refused] = [
     refused("MaxUnpool2d", "int32", maxima(1, torch.int32), kernel_size=2),
     refused("MaxUnpool2d", "[9, 9]", maxima(1, torch.int64, [9, 9]), ValueError, kernel_size=2),
     refused("MaxUnpool2d", "[6]", maxima(1, torch.int64, [6]), ValueError, kernel_size=2),
-    refused("MaxUnpool2d", "-4", maxima(1), ValueError, kernel_size=2, stride=1, padding=4),
     refused(
         "MaxUnpool2d",
         "(1, 3, 1)",
