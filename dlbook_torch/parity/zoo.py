@@ -34,8 +34,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     name: dict(init_weights=False) for name in ("googlenet", "inception_v3")
 }  # their default warns that it is slow
 
-# torch's gradient of Hardsigmoid, even in float64, is a sixth as float32 has it: off by 3e-8.
-TOLERANCE = {"mobilenet_v3_large": 1e-6, "mobilenet_v3_small": 1e-6}
+# torch's gradient of Hardsigmoid, even in float64, is a sixth as float32 has it: off by 3e-8, which
+# grows to 9e-7 on the way to the first layer.
+TOLERANCE = {"mobilenet_v3_large": 1e-5, "mobilenet_v3_small": 1e-5}
 
 MEASURED = ("output", "buffers", "gradient")
 HEAD = ("network", "M", "layers", "left", *MEASURED, "s", "verdict")
