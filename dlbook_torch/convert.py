@@ -18,7 +18,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 
 from . import nn
-from .nn.conv import margins
+from .nn.geometry import margins
 
 To = Literal["handwritten", "builtin"]
 M = TypeVar("M", bound=Module)
