@@ -4,7 +4,7 @@ from .base import IMAGE, Case, Refused, rows, x
 
 CASES: list[Case] = [
     *rows("6.4", "BatchNorm1d", (4, 3), (4, 3, 5), num_features=3),
-    *rows("6.4", "BatchNorm2d", IMAGE, (2, 3, 1, 1), num_features=3),
+    *rows("6.4", "BatchNorm2d", IMAGE, (2, 3, 1, 1), (1, 3, 4, 2), num_features=3),
     *[
         case
         for name, shape in (("BatchNorm1d", (4, 3)), ("BatchNorm2d", IMAGE))
