@@ -8,7 +8,7 @@ CASES: list[Case] = [
     *rows("7.2", "MaxPool2d", IMAGE, kernel_size=(3, 2), stride=(1, 2), dilation=(2, 1)),
     *rows("7.2", "MaxPool2d", IMAGE, kernel_size=2, ceil_mode=True),
     *rows("7.2", "MaxPool2d", IMAGE, kernel_size=3, stride=2, padding=1, ceil_mode=True),
-    *rows("7.2", "MaxPool2d", IMAGE, kernel_size=2, stride=1, dilation=3, padding=2),
+    *rows("7.2", "MaxPool2d", IMAGE, kernel_size=2, stride=1, dilation=3, padding=1),
     *rows("7.2", "MaxPool2d", IMAGE, (3, 6, 5), kernel_size=3, stride=2, return_indices=True),
     *rows("7.2", "AvgPool2d", IMAGE, (3, 6, 5), (0, 3, 6, 5), kernel_size=2),
     *rows("7.2", "AvgPool2d", IMAGE, kernel_size=3, stride=2, padding=1),

@@ -1,0 +1,19 @@
+"""Mistakes in what changes only the shape (notes 7)."""
+
+from .base import Mutant, mutants
+
+MUTANTS: list[Mutant] = [
+    *mutants(
+        "nn/flatten.py",
+        "test_nn.py -k Flatten",
+        (
+            "flatten: end_dim ignored",
+            "prod(shape[start : end + 1]), *shape[end + 1 :])",
+            "prod(shape[start:]))",
+        ),
+        ("flatten: a number has no axis", "shape = input.shape or (1,)", "shape = input.shape"),
+        ("flatten: one axis too many allowed", "<= dim < rank", "<= dim <= rank"),
+        ("flatten: one axis too few allowed", "if not -rank <= dim", "if not -rank < dim"),
+        ("flatten: axes in any order", "if start > end:", "if start > end + 1:"),
+    ),
+]
