@@ -74,10 +74,10 @@ class Network(nn.Module):
             raise ValueError(f"init must not be negative as a standard deviation, got {init}")
         for name, p in self.named_parameters():
             if name.endswith("bias"):
-                torch.nn.init.zeros_(p)
+                nn.init.zeros_(p)
             elif p.dim() > 1:  # with one axis it is the scale of a BatchNorm
                 n = p[0].numel()
-                torch.nn.init.normal_(p, std=gain / n**0.5 if isinstance(init, str) else init)
+                nn.init.normal_(p, std=gain / n**0.5 if isinstance(init, str) else init)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

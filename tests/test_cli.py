@@ -449,6 +449,15 @@ def test_signals_from_outside_and_a_quiet_run():
     assert "epoch 3/3" in out
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(finished):
+    best = finished.folder / "checkpoints" / "best.ckpt"
+    script = ROOT / "scripts" / "train.py"
+    with python(script, "predict", *FIT[1:], f"--ckpt_path={best}") as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 def test_help_is_instant():
     code = "import sys; from dlbook_torch.training.cli import main; main(['fit', '--help']);"
     process = python("-c", f"{code} sys.exit(len({{'torch', 'lightning'}} & sys.modules.keys()))")

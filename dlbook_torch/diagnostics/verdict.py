@@ -165,7 +165,7 @@ def diagnose(train: Sequence[float], val: Sequence[float]) -> Verdict:
     rise, regained, gain = _since_minimum(t, v)
     evidence = (
         f"{_levels(t, v, best)}; since the minimum of its smoothed curve the validation loss has "
-        f"changed by {rise:+.1%} and the training loss by {-gain:+.1%}."
+        f"changed by {rise:+.1%} and the training loss by {0 - gain:+.1%}."
     )
     trends = trend(t), trend(v)
     severity: Severity | None = None

@@ -13,15 +13,32 @@ from torch.nn import (
     Sequential,
 )
 
-from . import functional
+from . import functional, init
 from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
-from .batchnorm import BatchNorm1d, BatchNorm2d
-from .conv import Conv2d
-from .dropout import Dropout
-from .flatten import Flatten
+from .attention import MultiheadAttention
+from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+)
+from .conv_transpose import (
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
+from .cross_entropy import CrossEntropyLoss, NLLLoss
+from .dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from .flatten import Flatten, Unflatten
+from .fold import (
+    Fold,
+    Unfold,
+)
 from .linear import Linear
-from .loss import CrossEntropyLoss, MSELoss, NLLLoss
+from .loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
+from .normalization import LayerNorm
 from .pooling import AvgPool2d, MaxPool2d
+from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     # 3.2, 3.4
@@ -34,17 +51,38 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Linear",
     # 4.2
     "MSELoss",
+    "L1Loss",
     "NLLLoss",
     "CrossEntropyLoss",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    # 4.3
+    "MultiheadAttention",
     # 6.4, 6.5
     "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
+    "LayerNorm",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     # 7
+    "Unfold",
+    "Fold",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "MaxPool2d",
     "AvgPool2d",
+    "Upsample",
+    "UpsamplingNearest2d",
+    "UpsamplingBilinear2d",
     "Flatten",
+    "Unflatten",
     # torch's own
     "Module",
     "ModuleDict",
@@ -54,4 +92,5 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "ParameterList",
     "Sequential",
     "functional",
+    "init",
 ]

@@ -1,7 +1,18 @@
 """Mixed precision: what torch does to the operands of its own matrix products."""
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
+
+HALF = (torch.bfloat16, torch.float16)
+
+
+def _device_of_autocast(operands: tuple[Tensor | None, ...]) -> str | None:
+    """Where the operands live, if autocast is on there."""
+    device = next(t.device.type for t in operands if t is not None)
+    return device if device != "meta" and torch.is_autocast_enabled(device) else None
 
 
 def cast(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -10,8 +21,35 @@ def cast(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
     torch casts before its kernels, by their names. A handwritten function is not on that list, and
     a cast in its forward alone would meet the uncast operand again in its backward.
     """
-    device = next(t.device.type for t in operands if t is not None)
-    if not torch.is_autocast_enabled(device):
+    device = _device_of_autocast(operands)
+    if device is None:
         return operands
     dtype = torch.get_autocast_dtype(device)
     return tuple(t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in operands)
+
+
+def cast_once(*operands: Tensor | None) -> tuple[tuple[Any, ...], AbstractContextManager]:
+    """The operands as :func:`cast` gives them, and a context in which no product is cast again."""
+    device = _device_of_autocast(operands)
+    if device is None:
+        return operands, nullcontext()
+    return cast(*operands), torch.autocast(device, enabled=False)
+
+
+def widen(*operands: Tensor | None) -> tuple[Any, ...]:
+    """The operands in float32 where ``torch.autocast`` is on, which runs its losses in it."""
+    if _device_of_autocast(operands) is None:
+        return operands
+    return tuple(t.float() if t is not None and t.dtype in HALF else t for t in operands)
+
+
+def check_types(x: Tensor, *parameters: Tensor | None) -> None:
+    """A normalization takes parameters of its input's type, or float32 ones beside 16 bits.
+
+    Raises: NotImplementedError for an input of integers; RuntimeError for another mixture.
+    """
+    if not x.is_floating_point():
+        raise NotImplementedError(f"normalization is not defined for {x.dtype}")
+    kinds = {t.dtype for t in parameters if t is not None}
+    if not (kinds <= {x.dtype} or (x.dtype in HALF and kinds == {torch.float32})):
+        raise RuntimeError(f"parameters of {', '.join(map(str, kinds))} beside {x.dtype} input")

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
+from ._autocast import HALF, check_types
+
 
 def _axes(x: Tensor) -> tuple[int, ...]:
     """Every axis but the channels."""
@@ -32,12 +34,13 @@ class _BatchNorm(Function):
         axes, m = _axes(x), x.numel() // x.shape[1]
         mean = x.sum(axes) / m
         centered = x - _spread(mean, x)
-        var = (centered * centered).sum(axes) / m
+        rest = centered.sum(axes) / m  # what rounding left of the mean
+        var = ((centered * centered).sum(axes) / m - rest * rest).clamp(min=0)
         scale = (var + eps).rsqrt_()
         if weight is not None:
             scale = scale * weight
-        y = centered.mul_(_spread(scale, x))
-        return y if bias is None else y.add_(_spread(bias, x)), mean, var
+        shift = -rest * scale if bias is None else bias - rest * scale
+        return (centered * _spread(scale, x)).add_(_spread(shift, x)), mean + rest, var
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
@@ -80,40 +83,64 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """See :class:`BatchNorm2d`. In training, moves the running statistics in place."""
-    x = input
-    for name, t in dict(running_mean=running_mean, weight=weight).items():
-        if t is not None and len(t) != x.shape[1]:
-            raise RuntimeError(f"{name} has {len(t)} channels, but the input is {tuple(x.shape)}")
-    if x.dtype in (torch.bfloat16, torch.float16):  # sums of many small numbers: wider, as torch
-        wide = batch_norm(
-            x.float(), running_mean, running_var, weight, bias, training, momentum, eps
-        )
-        return wide.to(x.dtype)
+    _check(input, training, eps, running_mean, running_var, weight, bias)
+    width = torch.float32 if input.dtype in HALF else input.dtype  # sums of many small numbers
+    x = _dense(input).to(width)
+    weight, bias = (t if t is None else t.to(width) for t in (weight, bias))
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("evaluation needs running_mean and running_var, got None")
-        scale = (running_var + eps).rsqrt()
-        if weight is not None:
-            scale = scale * weight
-        y = (x - _spread(running_mean, x)) * _spread(scale, x)
-        return y if bias is None else y + _spread(bias, x)
-    m = x.shape[0] * prod(x.shape[2:])
-    if m == 1:
-        raise ValueError(
-            f"expected more than 1 value per channel when training, got input size {tuple(x.shape)}"
-        )
+        mean, var = running_mean.to(width), running_var.to(width)
+        return _evaluate(x, mean, var, weight, bias, eps).to(input.dtype)
+    if not x.numel():  # no statistics: nothing to normalize by, and nothing to remember
+        zero = x.new_zeros(x.shape[1])
+        return _evaluate(x, zero, zero, weight, bias, 1.0).to(input.dtype)
     y, mean, var = _BatchNorm.apply(x, weight, bias, eps)
+    m = x.numel() // x.shape[1]
     with torch.no_grad():  # running_var is unbiased, m / (m - 1), unlike the one that divides
         if running_mean is not None:
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         if running_var is not None:
             running_var.lerp_((var * (m / (m - 1))).to(running_var.dtype), momentum)
-    return y
+    return y.to(input.dtype)
+
+
+def _check(x: Tensor, training: bool, eps: float, *per_channel: Tensor | None) -> None:
+    """Raises: RuntimeError for parameters that do not fit, ValueError for too few values."""
+    names = ("running_mean", "running_var", "weight", "bias")
+    for name, t in zip(names, per_channel, strict=True):
+        if t is not None and len(t) != x.shape[1]:
+            raise RuntimeError(f"{name} has {len(t)} channels, but the input is {tuple(x.shape)}")
+    check_types(x, *per_channel)
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"eps must be positive in training, and not negative ever, got {eps}")
+    if training and x.shape[0] * prod(x.shape[2:]) == 1:
+        raise ValueError(
+            f"expected more than 1 value per channel when training, got input size {tuple(x.shape)}"
+        )
+
+
+def _dense(x: Tensor) -> Tensor:
+    """The input in one of the two orders of memory that torch gives its output."""
+    channels_last = x.dim() > 3 and x.stride(1) == 1
+    return x if channels_last else x.contiguous()
+
+
+def _evaluate(
+    x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Normalize by statistics that are given."""
+    scale = (var + eps).rsqrt()
+    if weight is not None:
+        scale = scale * weight
+    y = (x - _spread(mean, x)) * _spread(scale, x)
+    return y if bias is None else y + _spread(bias, x)
 
 
 class _BatchNormNd(Module):
     """What batch normalization of every rank shares: parameters, running statistics, the choice."""
 
+    _version = 2  # of the state: the second one counts the batches
     ranks: tuple[int, ...]
     weight: Parameter | None
     bias: Parameter | None
@@ -159,6 +186,13 @@ class _BatchNormNd(Module):
                 self.weight.fill_(1)
             if self.bias is not None:
                 self.bias.zero_()
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args) -> None:
+        """Load a state of the first version too, which has not counted its batches."""
+        key, count = f"{prefix}num_batches_tracked", self.num_batches_tracked
+        if (local_metadata.get("version") or 1) < 2 and count is not None and key not in state_dict:
+            state_dict[key] = torch.tensor(0) if count.is_meta else count
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() not in self.ranks:
@@ -231,3 +265,15 @@ class BatchNorm2d(_BatchNormNd):
     """
 
     ranks = (4,)
+
+
+class BatchNorm3d(_BatchNormNd):
+    """:class:`BatchNorm2d` for volumes.
+
+    Shape: ``(N, C, D, H, W)`` to the same; statistics over N, D, H and W.
+    Raises: ValueError for an input of another rank, or with one value per channel in training;
+        RuntimeError for another number of channels.
+    Source: notes 6.4.
+    """
+
+    ranks = (5,)

@@ -3,52 +3,49 @@
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
-from collections.abc import Iterator
 from functools import reduce
 from math import prod
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import Parameter
 
-from ._autocast import cast
-from .geometry import Image, Size, Window, tuple_of
+from ._autocast import cast_once
+from .fold import apart, channels_last, col2im, im2col, join, side_by_side, wide
+from .geometry import Image, Size, Window, margins, tuple_of
 from .linear import Weighted
-
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+from .padding import PaddingMode, extend
 
 # Images are unfolded a few at a time: what is kept of the columns stays in the cache, and the
 # memory of a step does not grow with the batch. One image is unfolded whole, whatever its size.
 CHUNK_BYTES = 4 * 2**20
 
 
-def im2col(x: Tensor, window: Window) -> Tensor:
-    """Lay every window of the image out as one column: (N, C, *image) to (N, CK, L)."""
-    image = x.shape[2:]
-    padded = x.new_zeros(*x.shape[:2], *window.padded(image))
-    padded[window.inside(image)] = x
-    columns = x.new_empty(*x.shape[:2], prod(window.kernel), *window.positions(image))
-    for k, tap in enumerate(window.taps(image)):
-        columns[:, :, k] = padded[tap]
-    return columns.flatten(3).flatten(1, 2)
+def chunks(image: Image, channels: int, filters: int, window: Window, *batches: Tensor) -> list:
+    """Cut batches alike, and small: what a piece needs stays in the cache, whatever the batch.
+
+    Its padded images, its columns and its products each stay under ``CHUNK_BYTES``, or are those of
+    a single image. An exported graph is not cut, since it has to serve batches of every size.
+    """
+    if torch.compiler.is_exporting():
+        return [batches]
+    cells, positions = prod(window.kernel), prod(window.positions(image))
+    padded = prod(window.padded(image))
+    numbers = max(channels * cells * positions, channels * padded, filters * positions)
+    n = CHUNK_BYTES // max(1, numbers * wide(batches[0].dtype).itemsize)
+    return list(zip(*[batch.split(max(1, n)) for batch in batches], strict=True))
 
 
-def col2im(columns: Tensor, image: Image, window: Window) -> Tensor:
-    """The adjoint of :func:`im2col`: add every column back into the window it came from."""
-    columns = columns.unflatten(1, (-1, prod(window.kernel)))
-    columns = columns.unflatten(3, window.positions(image))
-    padded = columns.new_zeros(*columns.shape[:2], *window.padded(image))
-    for k, tap in enumerate(window.taps(image)):
-        padded[tap] += columns[:, :, k]
-    return padded[window.inside(image)]
+def exact(t: Tensor) -> Tensor:
+    """Half precision on the CPU is computed in single and rounded at the end, as torch does it."""
+    return t.to(wide(t.dtype)) if t.device.type == "cpu" else t
 
 
-def chunks(image: Image, channels: int, window: Window, *batches: Tensor) -> Iterator:
-    """Cut batches alike, so that the columns of one piece stay under ``CHUNK_BYTES``."""
-    column = channels * prod(window.kernel) * prod(window.positions(image))
-    n = max(1, CHUNK_BYTES // max(1, column * batches[0].element_size()))
-    return zip(*(batch.split(n) for batch in batches), strict=True)
+def filters_of(weight: Tensor, groups: int) -> Tensor:
+    """One matrix per group: (O, C/G, *kernel) to (G, O/G, CK/G)."""
+    return exact(weight).flatten(1).unflatten(0, (groups, -1))
 
 
 # Convolution is linear in x and in w. With the inner product of its output and some dy it makes one
@@ -63,13 +60,16 @@ class _Convolve(Function):
 
     @staticmethod
     def forward(x, weight, bias, window, groups):
-        image, w = x.shape[2:], weight.flatten(1).unflatten(0, (groups, -1))  # (G, O/G, CK/G)
-        out = []
-        for (part,) in chunks(image, x.shape[1], window, x):
-            y = w @ im2col(part, window).unflatten(1, (groups, -1))  # (N, G, O/G, L)
-            y = y.flatten(1, 2)
-            out.append(y if bias is None else y.add_(bias.unsqueeze(-1)))
-        return torch.cat(out).unflatten(2, window.positions(image))
+        image, w = x.shape[2:], filters_of(weight, groups)
+        b = None if bias is None else exact(bias).unflatten(0, (groups, -1)).unsqueeze(-1)
+
+        def piece(part):
+            columns = side_by_side(im2col(exact(part), window, side_by_side=True), groups)
+            y = w @ columns if b is None else torch.baddbmm(b, w, columns)  # (G, O/G, NL)
+            return apart(y, part.shape[0], window.positions(image))
+
+        parts = chunks(image, x.shape[1], weight.shape[0], window, x)
+        return join(piece, parts, x, channels_last(x) or channels_last(weight))
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -81,9 +81,9 @@ class _Convolve(Function):
         x, weight = ctx.saved_tensors
         dx, dw, db, *_ = ctx.needs_input_grad
         return (
-            _ConvolveInput.apply(dy, weight, x.shape[2:], *ctx.how) if dx else None,
+            _ConvolveInput.apply(dy, weight, None, x.shape[2:], *ctx.how) if dx else None,
             _ConvolveWeight.apply(x, dy, *ctx.how) if dw else None,
-            dy.flatten(2).sum((0, 2)) if db else None,
+            dy.sum((0, *range(2, dy.dim()))) if db else None,
             None,
             None,
         )
@@ -95,25 +95,31 @@ class _ConvolveInput(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(dy, weight, image, window, groups):
-        w, channels = weight.flatten(1).unflatten(0, (groups, -1)), weight.shape[1] * groups
-        out = []
-        for (part,) in chunks(image, channels, window, dy):
-            columns = w.mT @ part.flatten(2).unflatten(1, (groups, -1))  # (N, G, CK/G, L)
-            out.append(col2im(columns.flatten(1, 2), image, window))
-        return torch.cat(out)
+    def forward(dy, weight, bias, image, window, groups):
+        channels, w = weight.shape[1] * groups, filters_of(weight, groups)
+        b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
+
+        def piece(part):
+            columns = w.mT @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
+            x = col2im(apart(columns, part.shape[0], part.shape[2:]).flatten(2), image, window)
+            return x if b is None else x + b
+
+        parts = chunks(image, channels, weight.shape[0], window, dy)
+        return join(piece, parts, dy, channels_last(dy) or channels_last(weight))
 
     @staticmethod
     def setup_context(ctx, inputs, dx):
-        dy, weight, _, *ctx.how = inputs
+        dy, weight, _, _, *ctx.how = inputs
         ctx.save_for_backward(dy, weight)
 
     @staticmethod
     def backward(ctx, ddx):
         dy, weight = ctx.saved_tensors
+        ddy, dw, db, *_ = ctx.needs_input_grad
         return (
-            _Convolve.apply(ddx, weight, None, *ctx.how),
-            _ConvolveWeight.apply(ddx, dy, *ctx.how),
+            _Convolve.apply(ddx, weight, None, *ctx.how) if ddy else None,
+            _ConvolveWeight.apply(ddx, dy, *ctx.how) if dw else None,
+            ddx.sum((0, *range(2, ddx.dim()))) if db else None,
             None,
             None,
             None,
@@ -127,12 +133,13 @@ class _ConvolveWeight(Function):
 
     @staticmethod
     def forward(x, dy, window, groups):
-        dw = (
-            (dpart.flatten(2).unflatten(1, (groups, -1)) @ columns.mT).sum(0)  # (G, O/G, CK/G)
-            for part, dpart in chunks(x.shape[2:], x.shape[1], window, x, dy)
-            for columns in [im2col(part, window).unflatten(1, (groups, -1))]
-        )
-        return reduce(torch.add, dw).flatten(0, 1).unflatten(1, (-1, *window.kernel))
+        def piece(part, dpart):
+            columns = side_by_side(im2col(exact(part), window, side_by_side=True), groups)
+            return side_by_side(exact(dpart).flatten(2), groups) @ columns.mT  # (G, O/G, CK/G)
+
+        parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
+        dw = reduce(torch.add, (piece(*part).to(wide(x.dtype)) for part in parts))
+        return dw.to(x.dtype).flatten(0, 1).unflatten(1, (-1, *window.kernel))
 
     @staticmethod
     def setup_context(ctx, inputs, dw):
@@ -142,78 +149,76 @@ class _ConvolveWeight(Function):
     @staticmethod
     def backward(ctx, ddw):
         x, dy = ctx.saved_tensors
+        dx, ddy, *_ = ctx.needs_input_grad
         return (
-            _ConvolveInput.apply(dy, ddw, x.shape[2:], *ctx.how),
-            _Convolve.apply(x, ddw, None, *ctx.how),
+            _ConvolveInput.apply(dy, ddw, None, x.shape[2:], *ctx.how) if dx else None,
+            _Convolve.apply(x, ddw, None, *ctx.how) if ddy else None,
             None,
             None,
         )
 
 
-def margins(
-    padding: int | tuple[int, ...] | str,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> tuple[tuple[int, int], ...]:
-    """Pixels to add before and after each axis; ``"same"`` puts the odd one after.
-
-    Raises: ValueError for another string, or for ``"same"`` with a stride.
-    """
-    if padding == "valid":
-        padding = 0
-    if padding == "same":
-        if any(s != 1 for s in stride):
-            raise ValueError(f"padding='same' is not supported with a stride, got {stride}")
-        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        return tuple((total // 2, total - total // 2) for total in totals)
-    if isinstance(padding, str):
-        raise ValueError(f"padding must be 'same', 'valid' or integers, got {padding!r}")
-    sizes = tuple_of(padding, len(kernel), "padding")
-    if any(p < 0 for p in sizes):
-        raise RuntimeError(f"negative padding is not supported, got {padding}")
-    return tuple((p, p) for p in sizes)
-
-
-def extend(x: Tensor, padding: tuple[tuple[int, int], ...], mode: PaddingMode) -> Tensor:
-    """Surround every image with copies of its own pixels: mirrored, repeated or wrapped around."""
-    for axis, (before, after) in enumerate(padding, x.dim() - len(padding)):
-        n = x.shape[axis]
-        if mode != "replicate" and max(before, after) > n - (mode == "reflect"):
-            raise RuntimeError(f"{mode} padding of {(before, after)} is too wide for {n} pixels")
-        index = torch.arange(-before, n + after, device=x.device)
-        if mode == "replicate":
-            index = index.clamp(0, n - 1)
-        elif mode == "circular":
-            index = index % n
-        else:
-            index = (n - 1) - ((n - 1) - index.abs()).abs()
-        x = x.index_select(axis, index)
-    return x
-
-
-def _convolve(x, weight, bias, stride, padding, dilation, groups) -> Tensor:
-    """Any number of axes: as many as the weight has behind its filters and channels."""
-    rank, channels = weight.dim() - 2, weight.shape[1] * groups
+def check(
+    x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, rank: int, transposed: bool = False
+) -> None:
+    """Raise RuntimeError unless the operands of a convolution fit together."""
     if x.dim() not in (rank + 1, rank + 2):
         raise RuntimeError(
             f"expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input, "
             f"got input of size {tuple(x.shape)}"
         )
+    if weight.dim() != rank + 2:
+        raise RuntimeError(f"expected {rank + 2}D weight, got weight of size {tuple(weight.shape)}")
+    if groups < 1 or len(weight) < groups or len(weight) % groups:
+        raise RuntimeError(f"cannot part weight of size {tuple(weight.shape)} in {groups} groups")
+    channels, filters = weight.shape[1] * groups, len(weight)
+    if transposed:
+        channels, filters = filters, channels
     if x.shape[-rank - 1] != channels:
         raise RuntimeError(
             f"expected {channels} input channels, got {x.shape[-rank - 1]} in {tuple(x.shape)}"
         )
-    kernel = tuple(weight.shape[2:])
-    stride = tuple_of(stride, rank, "stride")
-    dilation = tuple_of(dilation, rank, "dilation")
+    if 0 in (*x.shape[-rank:], *weight.shape[2:]):
+        sizes = f"input of size {tuple(x.shape)} and weight of size {tuple(weight.shape)}"
+        raise RuntimeError(f"expected at least one pixel, got {sizes}")
+    if bias is not None and bias.shape != (filters,):
+        raise RuntimeError(f"expected bias of size {(filters,)}, got {tuple(bias.shape)}")
+    dtypes = [t.dtype for t in (x, weight, bias) if t is not None]
+    if len(set(dtypes)) > 1:
+        raise RuntimeError(f"expected input, weight and bias of one type, got {dtypes}")
+
+
+def steps(stride: Size, dilation: Size, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Stride and dilation per axis. Raises: RuntimeError for one below 1."""
+    stride, dilation = tuple_of(stride, rank, "stride"), tuple_of(dilation, rank, "dilation")
     if any(n < 1 for n in (*stride, *dilation)):
         raise RuntimeError(f"stride and dilation must be positive, got {stride} and {dilation}")
+    return stride, dilation
+
+
+def _convolve(rank, x, weight, bias, stride, padding, dilation, groups) -> Tensor:
+    (x, weight, bias), context = cast_once(x, weight, bias)
+    check(x, weight, bias, groups, rank)
+    stride, dilation = steps(stride, dilation, rank)
+    kernel = tuple(weight.shape[2:])
     window = Window(kernel, stride, margins(padding, kernel, stride, dilation), dilation)
     batched = x.dim() == rank + 2
-    x, weight, bias = cast(x if batched else x.unsqueeze(0), weight, bias)
-    y = _Convolve.apply(x, weight, bias, window, groups)
+    with context:
+        y = _Convolve.apply(x if batched else x.unsqueeze(0), weight, bias, window, groups)
     return y if batched else y.squeeze(0)
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
+    """See :class:`Conv1d`."""
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -226,13 +231,27 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """See :class:`Conv2d`."""
-    return _convolve(input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
+    """See :class:`Conv3d`."""
+    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 class _ConvNd(Weighted):
     """What convolutions of every rank share: the arguments, the filters and their first values."""
 
     rank: int
+    transposed = False
 
     def __init__(
         self,
@@ -266,25 +285,21 @@ class _ConvNd(Weighted):
         self.padding: tuple[int, ...] | str = (
             padding if isinstance(padding, str) else tuple_of(padding, self.rank, "padding")
         )
-        self.transposed, self.output_padding = False, (0,) * self.rank
-        self.padding_mode = padding_mode
-        margins(self.padding, self.kernel_size, self.stride, self.dilation)
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self._create(shape, bias, device, dtype)
-
-    def forward(self, input: Tensor) -> Tensor:
-        padding: Size | str = self.padding
-        if self.padding_mode != "zeros":
-            around = margins(padding, self.kernel_size, self.stride, self.dilation)
-            input, padding = extend(input, around, self.padding_mode), 0
-        return _convolve(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        self.output_padding, self.padding_mode = (0,) * self.rank, padding_mode
+        if isinstance(padding, str):
+            margins(padding, self.kernel_size, self.stride, self.dilation)
+        outer, inner = (out_channels, in_channels)[:: -1 if self.transposed else 1]
+        shape = (outer, inner // groups, *self.kernel_size)
+        self.weight = Parameter(torch.empty(shape, device=device, dtype=dtype))
+        shift = Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.register_parameter("bias", shift)
+        self.reset_parameters()
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}"]
         parts += [f"kernel_size={self.kernel_size}, stride={self.stride}"]
-        plain = dict(padding=(0,) * self.rank, dilation=(1,) * self.rank, groups=1)
+        zeros, ones = (0,) * self.rank, (1,) * self.rank
+        plain = dict(padding=zeros, dilation=ones, output_padding=zeros, groups=1)
         parts += [f"{k}={getattr(self, k)}" for k, v in plain.items() if getattr(self, k) != v]
         if self.bias is None:
             parts.append("bias=False")
@@ -293,7 +308,41 @@ class _ConvNd(Weighted):
         return ", ".join(parts)
 
 
-class Conv2d(_ConvNd):
+class _Conv(_ConvNd):
+    """A convolution of any rank: pad, unless with zeros, and convolve."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        padding: Size | str = self.padding
+        if self.padding_mode != "zeros":
+            around = margins(padding, self.kernel_size, self.stride, self.dilation)
+            input, padding = extend(input, around, self.padding_mode), 0
+        return _convolve(
+            self.rank,
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            padding,
+            self.dilation,
+            self.groups,
+        )
+
+
+class Conv1d(_Conv):
+    r"""Slide O filters along a sequence; an output is the inner product of one filter and a window.
+
+    .. math:: y_{nol} = b_o + \sum_{ci} w_{oci}\, x_{n,\,c,\,sl + i}
+
+    Everything else is as in :class:`Conv2d`.
+
+    Shape: ``(N, C, L)`` or ``(C, L)`` to ``(N, O, L')`` or ``(O, L')``.
+    Source: notes 7.1.
+    """
+
+    rank = 1
+
+
+class Conv2d(_Conv):
     r"""Slide O filters over the image; an output is the inner product of one filter and one window.
 
     .. math::
@@ -302,8 +351,9 @@ class Conv2d(_ConvNd):
         \mathrm{d}x = \mathrm{col}^\top(w^\top \mathrm{d}y)
 
     (written for one group and no dilation). It is a cross-correlation: the filter is not flipped.
-    Only the input and the filters are kept for the backward pass, which unfolds anew; the columns
-    in memory at one time stay under 4 MiB or one image's, whichever is larger.
+    Only the input and the filters are kept for the backward pass, which unfolds anew. Batches are
+    cut in pieces: beside its result a pass holds at most 12 MiB, or three times the columns of one
+    image.
 
     Args:
         in_channels: C, channels of the image.
@@ -327,3 +377,17 @@ class Conv2d(_ConvNd):
     """
 
     rank = 2
+
+
+class Conv3d(_Conv):
+    r"""Slide O filters through a volume; an output is the inner product of one filter and a window.
+
+    .. math:: y_{nodhw} = b_o + \sum_{ckij} w_{ockij}\, x_{n,\,c,\,sd + k,\,sh + i,\,sw + j}
+
+    Everything else is as in :class:`Conv2d`.
+
+    Shape: ``(N, C, D, H, W)`` or ``(C, D, H, W)`` to ``(N, O, D', H', W')`` or ``(O, D', H', W')``.
+    Source: notes 7.1.
+    """
+
+    rank = 3

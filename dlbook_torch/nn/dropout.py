@@ -1,5 +1,7 @@
 """Dropout (notes 6.5)."""
 
+import warnings
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -26,14 +28,74 @@ class _Dropout(Function):
         return dy * mask, None, None
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """See :class:`Dropout`."""
+def _checked(p: float) -> float:
+    """Raises: ValueError unless p is a probability."""
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if p == 0 or not training:
+    return p
+
+
+def _drawn(mask: Tensor, p: float) -> Tensor:
+    """Fill a mask: 0 with probability ``p``, else what keeps the expectation."""
+    return mask.bernoulli_(1 - p).div_(1 - p)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """See :class:`Dropout`."""
+    if _checked(p) == 0 or not training or not input.numel():
         return input
-    mask = torch.empty_like(input).bernoulli_(1 - p)
-    return _Dropout.apply(input, mask if p == 1 else mask.div_(1 - p), inplace)
+    mask = input.new_zeros(()) if p == 1 else _drawn(torch.empty_like(input), p)
+    return _Dropout.apply(input, mask, inplace)
+
+
+def _channel_dropout(
+    x: Tensor, p: float, training: bool, inplace: bool, batched: bool = True
+) -> Tensor:
+    """One draw per channel: along axis 1, or along axis 0 for a sample without its batch.
+
+    Raises: RuntimeError for an input without that axis.
+    """
+    if _checked(p) == 0 or not training or not x.numel():
+        return x
+    if p == 1:
+        return dropout(x, p, training, inplace)
+    leading = 2 if batched else 1
+    if x.dim() < leading:
+        raise RuntimeError(f"dropping channels needs at least {leading}D input, got {x.dim()}D")
+    mask = x.new_empty(x.shape[:leading] + (1,) * (x.dim() - leading))
+    return _Dropout.apply(x, _drawn(mask, p), inplace)
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """See :class:`Dropout1d`."""
+    if input.dim() not in (2, 3):
+        raise RuntimeError(f"dropout1d: expected 2D or 3D input, got {input.dim()}D")
+    return _channel_dropout(input, p, training, inplace, batched=input.dim() == 3)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """See :class:`Dropout2d`."""
+    if input.dim() == 3:
+        message = "dropout2d: took a 3D input as (N, C, L), as torch does; see dropout1d"
+        warnings.warn(message, stacklevel=2)
+    elif input.dim() != 4:
+        message = f"dropout2d: a {input.dim()}D input is deprecated, expected (N, C, H, W)"
+        warnings.warn(message, stacklevel=2)
+    return _channel_dropout(input, p, training, inplace)
+
+
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """See :class:`Dropout3d`."""
+    if input.dim() not in (4, 5):
+        message = f"dropout3d: a {input.dim()}D input is deprecated, expected (N, C, D, H, W)"
+        warnings.warn(message, stacklevel=2)
+    return _channel_dropout(input, p, training, inplace, batched=input.dim() == 5)
 
 
 class Dropout(Module):
@@ -58,12 +120,53 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        self.p, self.inplace = p, inplace
+        self.p, self.inplace = _checked(p), inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout1d(Dropout):
+    r""":class:`Dropout` of whole channels: the mask has one element per sample and channel.
+
+    Neighbours along an axis of space look alike, so that silencing single elements tells the next
+    layer little; silencing the channel takes the feature away.
+
+    Shape: ``(N, C, L)`` or ``(C, L)`` to the same.
+    Raises: ValueError for p outside [0, 1]; RuntimeError for an input of another rank.
+    Source: notes 6.5; Tompson et al. 2015, "Efficient object localization", 3.2.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout2d(Dropout):
+    """:class:`Dropout1d` for images.
+
+    A 3D input counts as ``(N, C, L)``, with a warning, and not as an image without its batch:
+    torch kept that for the sake of old code. Other ranks of at least 2 warn and work.
+
+    Shape: ``(N, C, H, W)`` or ``(N, C, L)`` to the same.
+    Raises: ValueError for p outside [0, 1]; RuntimeError in training for less than two axes.
+    Source: notes 6.5.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(Dropout):
+    """:class:`Dropout1d` for volumes.
+
+    Shape: ``(N, C, D, H, W)`` or ``(C, D, H, W)`` to the same; another rank counts as a sample
+        without its batch, with a warning.
+    Raises: ValueError for p outside [0, 1]; RuntimeError in training for a single number.
+    Source: notes 6.5.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout3d(input, self.p, self.training, self.inplace)

@@ -1,5 +1,6 @@
-"""Loss functions (notes 4.2)."""
+"""Loss functions (notes 4.2). Those over classes are in :mod:`.cross_entropy`."""
 
+import functools
 import warnings
 
 import torch
@@ -8,7 +9,7 @@ from torch.autograd import Function
 from torch.nn import Module
 from torch.nn import _reduction as legacy
 
-from .activation import log_softmax
+from ._autocast import HALF, widen
 
 
 def _reduce(
@@ -33,6 +34,16 @@ def _reduce(
     raise ValueError(f"{reduction} is not a valid value for reduction (none, mean, sum)")
 
 
+def _common_type(*tensors: Tensor | None) -> torch.dtype:
+    """The type that holds them all."""
+    return functools.reduce(torch.promote_types, {t.dtype for t in tensors if t is not None})
+
+
+def _wide(t: Tensor) -> Tensor:
+    """16 bits as 32: what a sum of many rounded logarithms needs."""
+    return t.float() if t.dtype in HALF else t
+
+
 class _Loss(Module):
     """What every loss keeps: the way from one loss per element to one number."""
 
@@ -48,8 +59,8 @@ class _Loss(Module):
         self.reduction = reduction
 
 
-class _ClassLoss(_Loss):
-    """A loss over classes: each may weigh its own, and one label may mean "do not count"."""
+class _WeightedLoss(_Loss):
+    """A loss that may weigh its terms."""
 
     weight: Tensor | None
 
@@ -57,13 +68,11 @@ class _ClassLoss(_Loss):
         self,
         weight: Tensor | None = None,
         size_average: bool | None = None,
-        ignore_index: int = -100,
         reduce: bool | None = None,
         reduction: str = "mean",
     ):
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
-        self.ignore_index = ignore_index
 
 
 class _SquaredError(Function):
@@ -85,6 +94,29 @@ class _SquaredError(Function):
         return dx, -dx if ctx.needs_input_grad[1] else None
 
 
+def _distance(
+    kind: type[Function],
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+    weight: Tensor | None,
+) -> Tensor:
+    """A loss of each element's distance from its target; the two broadcast, with a warning."""
+    input, target, weight = widen(input, target, weight)
+    if input.shape != target.shape:
+        message = f"target is {tuple(target.shape)}, input {tuple(input.shape)}: they broadcast"
+        warnings.warn(message, stacklevel=3)
+    common = _common_type(input, target)
+    loss = kind.apply(*torch.broadcast_tensors(input.to(common), target.to(common)))
+    if weight is None:
+        return _reduce(loss, reduction, size_average, reduce)
+    if weight.shape != input.shape:
+        raise ValueError(f"weight must have the shape of input, got {tuple(weight.shape)}")
+    return _reduce(loss * weight, reduction, size_average, reduce, weight)
+
+
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -94,18 +126,7 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """See :class:`MSELoss`; ``weight`` says how much each element counts."""
-    if input.shape != target.shape:
-        message = f"target is {tuple(target.shape)}, input {tuple(input.shape)}: they broadcast"
-        warnings.warn(message, stacklevel=2)
-    if input.dtype != target.dtype:
-        kind = torch.promote_types(input.dtype, target.dtype)
-        input, target = input.to(kind), target.to(kind)
-    loss = _SquaredError.apply(*torch.broadcast_tensors(input, target))
-    if weight is None:
-        return _reduce(loss, reduction, size_average, reduce)
-    if weight.shape != input.shape:
-        raise ValueError(f"weight must have the shape of input, got {tuple(weight.shape)}")
-    return _reduce(loss * weight, reduction, size_average, reduce, weight)
+    return _distance(_SquaredError, input, target, size_average, reduce, reduction, weight)
 
 
 class MSELoss(_Loss):
@@ -127,249 +148,272 @@ class MSELoss(_Loss):
         return mse_loss(input, target, reduction=self.reduction)
 
 
-def _class_axis(input: Tensor, target: Tensor) -> int:
-    """The axis of the classes: 1, or 0 for a sample without its batch.
-
-    Raises: ValueError where no target of this shape belongs to the input.
-    """
-    axis = 0 if input.dim() == 1 else 1
-    expected = input.shape[:axis] + input.shape[axis + 1 :]
-    if input.dim() == 0 or target.shape != expected:
-        raise ValueError(
-            f"expected target of size {tuple(expected)} for input of size {tuple(input.shape)}, "
-            f"got {tuple(target.shape)}"
-        )
-    return axis
-
-
-def _counts(
-    target: Tensor, classes: int, weight: Tensor | None, ignore_index: int, like: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Labels that are safe to index with, and how much each one counts.
-
-    Raises: IndexError for a label outside [0, classes); TypeError unless labels are integers.
-    """
-    if target.dtype not in (torch.int64, torch.uint8):
-        raise RuntimeError(f"expected class indices as int64 or uint8, got {target.dtype}")
-    counted = target != ignore_index
-    safe = torch.where(counted, target, 0).long()
-    if weight is None:
-        return safe, counted.to(like.dtype)
-    return safe, _pick(weight, safe) * counted
-
-
-def _pick(weight: Tensor, target: Tensor) -> Tensor:
-    """The weight of every label's class."""
-    try:
-        return weight.index_select(0, target.flatten()).view(target.shape)
-    except (IndexError, RuntimeError) as error:
-        raise _out_of_bounds(target, len(weight)) from error
-
-
-def _out_of_bounds(target: Tensor, classes: int) -> IndexError:
-    label = next(iter(target[(target < 0) | (target >= classes)].tolist()), None)
-    return IndexError(f"target {label} is out of bounds for {classes} classes")
-
-
-class _NegativeLogLikelihood(Function):
-    """Minus the log-probability of the right class, times what the sample counts."""
-
+class _AbsoluteError(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, t, count, axis):
-        try:
-            return -count * x.gather(axis, t.unsqueeze(axis)).squeeze(axis)
-        except RuntimeError as error:
-            raise _out_of_bounds(t, x.shape[axis]) from error
+    def forward(x, t):
+        return (x - t).abs_()
 
     @staticmethod
     def setup_context(ctx, inputs, y):
-        x, t, count, ctx.axis = inputs
-        ctx.shape = x.shape
-        ctx.save_for_backward(t, count)
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx, dy):
-        t, count = ctx.saved_tensors
-        dy = (-count * dy).unsqueeze(ctx.axis)
-        dx = dy.new_zeros(ctx.shape).scatter(ctx.axis, t.unsqueeze(ctx.axis), dy)
-        return dx, None, None, None
+        x, t = ctx.saved_tensors
+        dx = dy * (x - t).sign()
+        return dx, -dx if ctx.needs_input_grad[1] else None
 
 
-def nll_loss(
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """See :class:`L1Loss`; ``weight`` says how much each element counts."""
+    return _distance(_AbsoluteError, input, target, size_average, reduce, reduction, weight)
+
+
+class L1Loss(_Loss):
+    r"""Mean absolute error: regression that a few wild targets do not sway.
+
+    .. math:: L = \frac{1}{n} \sum_i |x_i - t_i|, \qquad
+              \frac{\partial L}{\partial x_i} = \frac{1}{n} \operatorname{sign}(x_i - t_i)
+
+    Every target pulls alike, however far away, so the best constant is the median, not the mean.
+    The derivative at 0, which does not exist, is taken to be 0.
+
+    Args:
+        size_average: deprecated by torch, see ``reduction``.
+        reduce: deprecated by torch, see ``reduction``.
+        reduction: ``mean``, ``sum`` or ``none`` (one loss per element).
+
+    Shape: ``(*)`` and a target of the same shape to ``()``.
+    Source: notes 4.2, beside the squared error.
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return l1_loss(input, target, reduction=self.reduction)
+
+
+def _check_probabilities(**tensors: Tensor) -> None:
+    """Raises: RuntimeError for a number outside [0, 1]; nan is outside."""
+    for name, p in tensors.items():
+        inside = (p >= 0) & (p <= 1)
+        if torch.compiler.is_compiling() or not p.is_cpu:  # no number to look at yet
+            torch._assert_async(inside.all(), f"{name} has an element outside [0, 1]")
+        elif not inside.all():
+            value = p[~inside][0].item()
+            raise RuntimeError(f"all elements of {name} should be between 0 and 1, got {value}")
+
+
+class _BinaryCrossEntropy(Function):
+    @staticmethod
+    def forward(x, t):
+        _check_probabilities(input=x, target=t)
+        log_x, log_not_x = torch.log(x), torch.log1p(-x)
+        return (t - 1) * log_not_x.clamp_(min=-100) - t * log_x.clamp_(min=-100)
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, t = ctx.saved_tensors
+        dx = dy * (x - t) / (x * (1 - x)).clamp(min=1e-12)
+        return dx, dy * (torch.log1p(-x) - torch.log(x)) if ctx.needs_input_grad[1] else None
+
+    @staticmethod
+    def vmap(info, in_dims, x, t):
+        """Elementwise, so a batch of batches is one: and one that shows its values."""
+        n = info.batch_size
+        x, t = (
+            a.expand(n, *a.shape) if dim is None else a.movedim(dim, 0)
+            for a, dim in zip((x, t), in_dims, strict=True)
+        )
+        return _BinaryCrossEntropy.apply(x, t), 0
+
+
+def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,
-    ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """See :class:`NLLLoss`."""
-    axis = _class_axis(input, target)
-    t, count = _counts(target, input.shape[axis], weight, ignore_index, input)
-    loss = _NegativeLogLikelihood.apply(input, t, count, axis)
-    return _reduce(loss, reduction, size_average, reduce, count)
+    """See :class:`BCELoss`."""
+    if input.is_cuda and torch.is_autocast_enabled("cuda"):
+        raise RuntimeError("binary_cross_entropy is unsafe under autocast, got probabilities")
+    input, target, weight = widen(input, target, weight)
+    _check_sizes(input, target)
+    if input.dtype != target.dtype:
+        raise RuntimeError(f"expected target of {input.dtype} as the input, got {target.dtype}")
+    loss = _BinaryCrossEntropy.apply(_wide(input), _wide(target))
+    return _reduce(_weigh(loss, weight), reduction, size_average, reduce).to(input.dtype)
 
 
-class NLLLoss(_ClassLoss):
-    r"""Negative log-likelihood: minus the log-probability that the network gave the right class.
+def _check_sizes(input: Tensor, target: Tensor) -> None:
+    """Raises: ValueError unless input and target have one shape: these losses do not broadcast."""
+    if input.shape != target.shape:
+        raise ValueError(f"target is {tuple(target.shape)}, input {tuple(input.shape)}")
 
-    .. math:: L = -\frac{\sum_n w_{t_n}\, x_{n, t_n}}{\sum_n w_{t_n}}, \qquad
-        \frac{\partial L}{\partial x_{nk}} = -\frac{w_k\, [k = t_n]}{\sum_n w_{t_n}}
+
+def _unlearned(**tensors: Tensor | None) -> None:
+    """Raises: RuntimeError for a weight that asks for a gradient: a loss has none for it."""
+    for name, t in tensors.items():
+        if t is not None and t.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                f"a loss cannot be differentiated by its {name}, got requires_grad=True"
+            )
+
+
+def _weigh(loss: Tensor, weight: Tensor | None) -> Tensor:
+    """The losses times what each counts.
+
+    Raises: RuntimeError for a weight that does not broadcast to the losses' shape.
+    """
+    if weight is None:
+        return loss
+    _unlearned(weight=weight)
+    pairs = zip(reversed(weight.shape), reversed(loss.shape), strict=False)
+    if weight.dim() > loss.dim() or any(n not in (1, m) for n, m in pairs):
+        raise RuntimeError(
+            f"weight {tuple(weight.shape)} does not broadcast to {tuple(loss.shape)}"
+        )
+    return loss * weight.to(loss.dtype)
+
+
+class BCELoss(_WeightedLoss):
+    r"""Cross-entropy of yes or no: a probability against the truth, which may be one itself.
+
+    .. math:: L = -\frac{1}{n} \sum_i w_i \bigl(t_i \log x_i + (1 - t_i) \log (1 - x_i)\bigr),
+              \qquad \frac{\partial L}{\partial x_i} =
+              \frac{w_i}{n} \frac{x_i - t_i}{x_i (1 - x_i)}
+
+    A sure mistake would cost infinitely much: the logarithm stops at -100, and the denominator of
+    the derivative at 1e-12. :class:`BCEWithLogitsLoss` has no need of either.
 
     Args:
-        weight: what each class counts, ``(C,)``; 1 by default.
+        weight: what each element counts; it broadcasts to the input.
         size_average: deprecated by torch, see ``reduction``.
-        ignore_index: a label that does not count.
         reduce: deprecated by torch, see ``reduction``.
-        reduction: ``mean`` (weighted), ``sum`` or ``none`` (one loss per sample).
+        reduction: ``mean``, ``sum`` or ``none`` (one loss per element).
 
-    Shape: log-probabilities ``(N, C, *)`` or ``(C,)`` and labels ``(N, *)`` or ``()`` to ``()``.
-    Raises: ValueError if the shapes do not fit; IndexError for a label outside [0, C).
-    Source: notes 4.2; the book's ``cross_entropy_error`` of probabilities, without its 1e-7.
+    Shape: ``(*)`` in [0, 1] and a target of the same shape, in [0, 1] too, to ``()``.
+    Raises: ValueError for a target of another shape; RuntimeError for a number outside [0, 1], a
+        target of another type, or under autocast on a GPU.
+    Source: notes 4.2, 3.4: sigmoid for two classes, and this is its loss.
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return nll_loss(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
+        return binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
-class _CrossEntropy(Function):
-    """Softmax and negative log-likelihood in one: together their derivative is y - t.
+class _BinaryCrossEntropyWithLogits(Function):
+    """Sigmoid and binary cross-entropy in one: together their derivative is y - t.
 
-    The log-probabilities are a second output: the backward needs them, and so has to say how they
-    themselves change with x when it is differentiated in turn.
+    ``positive`` is what the positive half of each element's truth counts for, as a factor of
+    log y: 1 + (w - 1) t. log y is a second output: the backward needs it, and so has to say how
+    it changes with x when it is differentiated in turn.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, t, count, axis):
-        log_y = x - x.amax(axis, keepdim=True)
-        log_y -= log_y.exp().sum(axis, keepdim=True).log_()
-        try:
-            return -count * log_y.gather(axis, t.unsqueeze(axis)).squeeze(axis), log_y
-        except RuntimeError as error:
-            raise _out_of_bounds(t, x.shape[axis]) from error
+    def forward(x, t, positive):
+        log_y = x.clamp(max=0) - x.abs().neg_().exp_().log1p_()
+        return (1 - t) * x - (log_y if positive is None else positive * log_y), log_y
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
-        _, t, count, ctx.axis = inputs
-        ctx.save_for_backward(t, count, outputs[1])
+        ctx.save_for_backward(*inputs, outputs[1])
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx, dloss, dlog_y):
-        t, count, log_y = ctx.saved_tensors
-        y, dx = log_y.exp(), None
+        x, t, positive, log_y = ctx.saved_tensors
+        y, dx, dt, dpositive = log_y.exp(), None, None, None
         if dloss is not None:
-            d = (count * dloss).unsqueeze(ctx.axis)
-            dx = (y * d).scatter_add(ctx.axis, t.unsqueeze(ctx.axis), -d)
+            dx = dloss * (y - t if positive is None else positive * (y - 1) + (1 - t))
+            dt = -dloss * x if ctx.needs_input_grad[1] else None
+            dpositive = -dloss * log_y if ctx.needs_input_grad[2] else None
         if dlog_y is not None:
-            dsmooth = dlog_y - y * dlog_y.sum(ctx.axis, keepdim=True)
-            dx = dsmooth if dx is None else dx + dsmooth
-        return dx, None, None, None
+            direct = dlog_y * (1 - y)
+            dx = direct if dx is None else dx + direct
+        return dx, dt, dpositive
 
 
-def cross_entropy(
+def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,
-    ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """See :class:`CrossEntropyLoss`."""
-    if not 0 <= label_smoothing <= 1:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0, got {label_smoothing}")
-    if target.is_floating_point():
-        loss, count = _soft_cross_entropy(input, target, weight, label_smoothing), None
-        if reduction == "mean":  # over the samples, whatever their weights: so does torch
-            count = torch.ones_like(loss)
-        return _reduce(loss, reduction, size_average, reduce, count)
-    axis = _class_axis(input, target)
-    t, count = _counts(target, input.shape[axis], weight, ignore_index, input)
-    loss, log_y = _CrossEntropy.apply(input, t, count, axis)
-    if label_smoothing:
-        per_class = log_y if weight is None else log_y * _along(weight, axis, log_y)
-        spread = -per_class.sum(axis) * (target != ignore_index) / input.shape[axis]
-        loss = (1 - label_smoothing) * loss + label_smoothing * spread
-    return _reduce(loss, reduction, size_average, reduce, count)
+    """See :class:`BCEWithLogitsLoss`."""
+    input, target, weight, pos_weight = widen(input, target, weight, pos_weight)
+    _check_sizes(input, target)
+    if not (input.is_floating_point() and target.is_floating_point()):
+        raise RuntimeError(f"expected two floats, got {input.dtype} and {target.dtype}")
+    _unlearned(pos_weight=pos_weight)
+    common = _common_type(input, target)
+    x, t = _wide(input.to(common)), _wide(target.to(common))
+    positive = None
+    if pos_weight is not None:
+        positive = _weigh(t, pos_weight.to(t.dtype) - 1) + 1
+    loss, _ = _BinaryCrossEntropyWithLogits.apply(x, t, positive)
+    return _reduce(_weigh(loss, weight), reduction, size_average, reduce).to(target.dtype)
 
 
-def _soft_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None, label_smoothing: float
-) -> Tensor:
-    """The loss of every sample whose label is a distribution over the classes."""
-    if target.shape != input.shape:
-        raise ValueError(
-            f"expected probabilities of size {tuple(input.shape)}, got {tuple(target.shape)}"
-        )
-    axis = 0 if input.dim() == 1 else 1
-    q = (1 - label_smoothing) * target + label_smoothing / input.shape[axis]
-    if weight is not None:
-        q = q * _along(weight, axis, q)
-    return -(q * log_softmax(input, axis)).sum(axis)
+class BCEWithLogitsLoss(_WeightedLoss):
+    r"""Sigmoid and :class:`BCELoss` in one, which no score can overflow.
 
+    .. math:: L = -\frac{1}{n} \sum_i w_i \bigl(p_i t_i \log y_i + (1 - t_i) \log (1 - y_i)\bigr),
+              \quad y = \sigma(x), \qquad
+              \frac{\partial L}{\partial x_i} = \frac{w_i}{n} (y_i - t_i) \text{ for } p_i = 1
 
-def _along(weight: Tensor, axis: int, x: Tensor) -> Tensor:
-    """One weight per class, shaped to multiply ``x``."""
-    return weight.view(-1, *[1] * (x.dim() - axis - 1))
-
-
-class CrossEntropyLoss(_ClassLoss):
-    r"""Softmax and negative log-likelihood in one: the loss of classification.
-
-    .. math:: L = -\frac{\sum_n w_{t_n} \log y_{n, t_n}}{\sum_n w_{t_n}},
-        \quad y = \text{softmax}(x), \qquad
-        \frac{\partial L}{\partial x_{nk}} =
-        \frac{w_{t_n} (y_{nk} - [k = t_n])}{\sum_n w_{t_n}}
-
-    The derivative is the answer minus the truth: it does not fade where the softmax saturates,
-    which is why classification is trained on it and not on the squared error.
+    The derivative is the answer minus the truth, as that of
+    :class:`~dlbook_torch.nn.CrossEntropyLoss`.
 
     Args:
-        weight: what each class counts, ``(C,)``; 1 by default.
+        weight: what each element counts; it broadcasts to the input.
         size_average: deprecated by torch, see ``reduction``.
-        ignore_index: a label that does not count.
         reduce: deprecated by torch, see ``reduction``.
-        reduction: ``mean`` (weighted), ``sum`` or ``none`` (one loss per sample).
-        label_smoothing: share of the truth that is spread evenly over all C classes.
+        reduction: ``mean``, ``sum`` or ``none`` (one loss per element).
+        pos_weight: p, what a positive counts; above 1 for recall, below for precision.
 
-    Shape: scores ``(N, C, *)`` or ``(C,)`` and labels ``(N, *)`` or ``()``, or probabilities shaped
-        like the scores, to ``()``.
-    Raises: ValueError if the shapes do not fit; IndexError for a label outside [0, C);
-        RuntimeError for a smoothing outside [0, 1].
-    Source: notes 4.2 (no formula; "why cross-entropy" is asked there and not answered).
+    Shape: scores ``(*)`` and a target of the same shape, in [0, 1], to ``()``.
+    Raises: ValueError for a target of another shape; RuntimeError for a weight that does not
+        broadcast, or for integers.
+    Source: notes 4.2, 3.4.
     """
+
+    pos_weight: Tensor | None
 
     def __init__(
         self,
         weight: Tensor | None = None,
         size_average: bool | None = None,
-        ignore_index: int = -100,
         reduce: bool | None = None,
         reduction: str = "mean",
-        label_smoothing: float = 0.0,
+        pos_weight: Tensor | None = None,
     ):
-        super().__init__(weight, size_average, ignore_index, reduce, reduction)
-        self.label_smoothing = label_smoothing
+        super().__init__(weight, size_average, reduce, reduction)
+        self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return cross_entropy(
+        return binary_cross_entropy_with_logits(
             input,
             target,
             self.weight,
-            ignore_index=self.ignore_index,
+            pos_weight=self.pos_weight,
             reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
         )

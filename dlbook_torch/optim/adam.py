@@ -33,7 +33,7 @@ class Adam(Optimizer):
         decoupled_weight_decay: shrink w by :math:`\eta \lambda w` and leave g alone (AdamW).
 
     Raises: ValueError for a negative lr, eps or weight decay, or a beta outside [0, 1).
-    Source: notes 6.2, Kingma and Ba 2015 (arXiv 1412.6980). The notes' code adds epsilon before v
+    Source: notes 6.2.4, Kingma and Ba 2015 (arXiv 1412.6980). The notes' code adds epsilon before v
         is corrected ("epsilon-hat"); torch and this class add it after.
     """
 

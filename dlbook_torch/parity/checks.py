@@ -21,16 +21,19 @@ Errors = dict[str, float]
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ div div_ neg abs remainder lerp_ reciprocal_",
-    "powers, roots, logarithms": "exp expm1 log_ pow_ sqrt_ rsqrt rsqrt_",
-    "comparison and choice": "gt lt le ne clamp clamp_ maximum where isnan copysign bitwise_or",
-    "reduction": "sum mean amax",
-    "matrix products": "mm bmm",
+    "arithmetic": "add add_ addcmul sub sub_ rsub mul mul_ div div_ neg neg_ abs abs_ sign "
+    "remainder lerp_ reciprocal reciprocal_",
+    "rounding": "floor floor_divide",
+    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ pow_ sqrt_ rsqrt rsqrt_",
+    "comparison and choice": "eq gt ge lt le ne bitwise_and bitwise_or bitwise_not clamp clamp_ "
+    "maximum minimum where isnan copysign",
+    "reduction": "all sum mean amax",
+    "matrix products": "mm bmm baddbmm mv",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
-    "views": "view _unsafe_view expand transpose unsqueeze squeeze squeeze_ slice select split "
-    "detach alias",
+    "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
+    "split detach alias",
     "copies and constants": "clone copy_ _to_copy cat empty_like ones_like arange scalar_tensor "
-    "zeros new_empty new_empty_strided new_full new_ones new_zeros _local_scalar_dense",
+    "zeros new_empty new_empty_strided new_full new_ones new_zeros zero_ _local_scalar_dense",
     "random draws": "bernoulli_",
     "profiling marks": "_record_function_enter_new _record_function_exit",
 }
@@ -70,11 +73,12 @@ def compare(
     """Same input, same gradient: same output, same gradients, same buffers afterwards."""
     ours, ref = (m.train(training) for m in case.twins(dtype, device))
     a = case.inputs(dtype, device)
-    b = tuple(map(twin_of, a))
+    copies = {id(t): twin_of(t) for t in a}  # what is one tensor here is one tensor there
+    b = tuple(copies[id(t)] for t in a)
     y, y_ref = run(ours, a), run(ref, b)
     errors = {"output": largest(output(y), output(y_ref), "output")}
     if isinstance(y, tuple):
-        assert_close(y[1], y_ref[1], msg=lambda m: f"indices: {m}")
+        assert_close(y[1], y_ref[1], equal_nan=True, msg=lambda m: f"second output: {m}")
     dy = torch.randn_like(output(y_ref))
     for result in (y, y_ref):
         output(result).backward(dy)
@@ -129,8 +133,9 @@ def exchange(case: Case) -> None:
     _, other = case.twins()
     ours.load_state_dict(other.state_dict())
     assert_close(ours.state_dict(), other.state_dict(), rtol=0, atol=0)
-    if "bias" in signature(torch.nn.BatchNorm2d).parameters or "BatchNorm" not in case.name:
-        assert repr(ours) == repr(ref)  # torch before 2.14 prints no bias=
+    if "bias" in signature(torch.nn.BatchNorm2d).parameters or "Norm" not in case.name:
+        # torch before 2.14 prints no bias=; attention's last layer has a name of its own in torch
+        assert repr(ours) == repr(ref).replace("NonDynamicallyQuantizableLinear", "Linear")
 
 
 def same_start(case: Case) -> None:

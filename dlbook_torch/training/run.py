@@ -218,7 +218,7 @@ def run(args: list[str]) -> TrainingCLI:
         with quiet():
             return TrainingCLI(args, folder)
     except (ValueError, OSError, MisconfigurationException) as error:
-        if folder.trained:
+        if folder.trained or isinstance(error, BrokenPipeError):
             raise
         raise UsageError(explain(str(error))) from error
     except SystemExit as end:

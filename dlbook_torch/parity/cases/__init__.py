@@ -6,6 +6,7 @@ check over each.
 
 from . import (
     activation,
+    attention,
     conv,
     dropout,
     flatten,
@@ -13,6 +14,7 @@ from . import (
     loss,
     normalization,
     pooling,
+    upsampling,
 )
 from .base import Case, Refused, Rule
 from .rules import BAD_RULES, RULES
@@ -21,10 +23,12 @@ FAMILIES = (  # in the order of the notes
     activation,
     linear,
     loss,
+    attention,
     normalization,
     dropout,
     conv,
     pooling,
+    upsampling,
     flatten,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family.CASES]

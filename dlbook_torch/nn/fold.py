@@ -1,0 +1,272 @@
+"""Images to columns and back: im2col and col2im (notes 7.1).
+
+Letters: N images, C channels, G groups, K cells of a kernel, L window positions.
+"""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import Module
+
+from .geometry import Image, Size, Window, tuple_of
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type to add up in: half precision would round at every term."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def im2col(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
+    """Lay every window of the image out as one column: (N, C, *image) to (N, CK, L).
+
+    With ``side_by_side`` it lies in memory as (CK, N, L): the columns of all images behind each
+    other, so that one matrix product serves them all.
+    """
+    (n, channels), image = x.shape[:2], x.shape[2:]
+    cells, positions = prod(window.kernel), window.positions(image)
+    padded = x
+    if any(map(any, window.padding)):
+        padded = x.new_zeros(n, channels, *window.padded(image))
+        padded[window.inside(image)] = x
+    rows, length = channels * cells, prod(positions)
+    columns = x.new_empty((rows, n, length) if side_by_side else (n, rows, length))
+    columns = columns.transpose(0, 1) if side_by_side else columns
+    taps = columns.unflatten(2, positions).unflatten(1, (channels, cells))
+    for k, tap in enumerate(window.taps(image)):
+        taps[:, :, k] = padded[tap]
+    return columns
+
+
+def col2im(columns: Tensor, image: Image, window: Window) -> Tensor:
+    """The adjoint of :func:`im2col`: add every column back into the window it came from."""
+    cells, positions = prod(window.kernel), window.positions(image)
+    taps = columns.unflatten(2, positions).unflatten(1, (-1, cells))
+    shape = (*taps.shape[:2], *window.padded(image))
+    padded = columns.new_zeros(shape, dtype=wide(columns.dtype))
+    for k, tap in enumerate(window.taps(image)):
+        padded[tap] += taps[:, :, k]
+    return padded[window.inside(image)].to(columns.dtype)
+
+
+def side_by_side(t: Tensor, groups: int) -> Tensor:
+    """All images in one matrix per group: (N, C, L) to (G, C/G, NL)."""
+    return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))
+
+
+def apart(t: Tensor, n: int, positions: Image) -> Tensor:
+    """The other way: (G, C/G, NL) to (N, C, *positions)."""
+    return t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)
+
+
+def channels_last(t: Tensor) -> bool:
+    """Whether the channels of a pixel lie side by side: then they do in torch's output too."""
+    strides = (t.stride(1), t.stride(-1))
+    return t.dim() > 3 and strides == (1, t.shape[1]) and t.movedim(1, -1).is_contiguous()
+
+
+def join(piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool) -> Tensor:
+    """Write all pieces behind each other. ``torch.cat`` would hold them beside the result.
+
+    The result is no view, so that the next layer may work in place.
+    """
+    whole: Any = None
+    start = 0
+    for part in parts:
+        y = piece(*part)
+        if whole is None:
+            shape = (like.shape[0], *y.shape[1:])
+            whole = y.new_empty_strided(shape, _strides(shape, last), dtype=like.dtype)
+        whole[start : start + y.shape[0]] = y
+        start += y.shape[0]
+        del y  # before the next one is made
+    return whole
+
+
+def _strides(shape: Image, last: bool) -> list[int]:
+    """Of a dense tensor, its channels behind the rest or not."""
+    order = [0, *range(2, len(shape)), 1] if last else range(len(shape))
+    strides, step = [1] * len(shape), 1
+    for axis in reversed(order):
+        strides[axis], step = step, step * shape[axis]
+    return strides
+
+
+class _Unfold(Function):
+    """Linear, so its backward is its adjoint."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, window):
+        return im2col(x, window)
+
+    @staticmethod
+    def setup_context(ctx, inputs, columns):
+        x, ctx.window = inputs
+        ctx.image = x.shape[2:]
+
+    @staticmethod
+    def backward(ctx, dcolumns):
+        return _Fold.apply(dcolumns, ctx.image, ctx.window), None
+
+
+class _Fold(Function):
+    """The adjoint of :class:`_Unfold`, and the other way round."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(columns, image, window):
+        return col2im(columns, image, window).clone()  # no view: the result may be written over
+
+    @staticmethod
+    def setup_context(ctx, inputs, x):
+        ctx.window = inputs[2]
+
+    @staticmethod
+    def backward(ctx, dx):
+        return _Unfold.apply(dx, ctx.window), None, None
+
+
+def _pair(size: Size, name: str) -> tuple[int, ...]:
+    """One number per axis. Unlike the convolutions, torch's unfold wants no tuple of one."""
+    if not isinstance(size, int) and len(size) != 2:
+        raise RuntimeError(f"expected {name} to be an integer or two of them, got {size}")
+    return tuple_of(size, 2, name)
+
+
+def _window(kernel_size: Size, dilation: Size, padding: Size, stride: Size) -> Window:
+    kernel, gaps = _pair(kernel_size, "kernel_size"), _pair(dilation, "dilation")
+    pads, steps = _pair(padding, "padding"), _pair(stride, "stride")
+    if any(n < 1 for n in (*kernel, *gaps, *steps)):
+        raise RuntimeError(
+            f"kernel_size, dilation and stride must be positive, got {kernel}, {gaps} and {steps}"
+        )
+    if any(p < 0 for p in pads):
+        raise RuntimeError(f"padding must not be negative, got {pads}")
+    return Window(kernel, steps, tuple((p, p) for p in pads), gaps)
+
+
+def _batch(x: Tensor, rank: int, kind: str) -> Tensor:
+    """The input with an axis of images in front, which alone may be empty."""
+    if x.dim() not in (rank - 1, rank) or 0 in x.shape[1 - rank :]:
+        raise RuntimeError(
+            f"expected {kind} of {rank - 1} or (batched) {rank} axes, none of them empty but the "
+            f"batch, got {tuple(x.shape)}"
+        )
+    return x if x.dim() == rank else x.unsqueeze(0)
+
+
+def unfold(
+    input: Tensor, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
+) -> Tensor:
+    """See :class:`Unfold`."""
+    window = _window(kernel_size, dilation, padding, stride)
+    columns = _Unfold.apply(_batch(input, 4, "images"), window)
+    return columns if input.dim() == 4 else columns.squeeze(0)
+
+
+def fold(
+    input: Tensor,
+    output_size: Size,
+    kernel_size: Size,
+    dilation: Size = 1,
+    padding: Size = 0,
+    stride: Size = 1,
+) -> Tensor:
+    """See :class:`Fold`."""
+    window = _window(kernel_size, dilation, padding, stride)
+    image, columns = _pair(output_size, "output_size"), _batch(input, 3, "columns")
+    cells, positions = prod(window.kernel), window.positions(image)
+    if columns.shape[1] % cells:
+        raise RuntimeError(
+            f"expected columns of C times {cells} numbers for kernel_size={window.kernel}, "
+            f"got {columns.shape[1]}"
+        )
+    if columns.shape[2] != prod(positions):
+        raise RuntimeError(
+            f"expected {prod(positions)} columns for output_size={image}, {positions[0]} by "
+            f"{positions[1]} windows, got {columns.shape[2]}"
+        )
+    x = _Fold.apply(columns, image, window)
+    return x if input.dim() == 3 else x.squeeze(0)
+
+
+class Unfold(Module):
+    r"""Lay every window of an image out as one column: im2col.
+
+    .. math:: y_{cij,\,l} = x_{c,\, sh + i,\, sw + j}, \qquad
+        \mathrm{d}x = \mathrm{col}^\top(\mathrm{d}y)
+
+    with l counting the windows (h, w) row by row. Its derivative is :class:`Fold`.
+
+    Args:
+        kernel_size: pixels of the window, one number or one per axis.
+        dilation: pixels from one cell of the window to the next.
+        padding: pixels of zero added on each side.
+        stride: pixels from one window to the next.
+
+    Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, CK, L)`` or ``(CK, L)``, L windows of K cells.
+    Raises: RuntimeError for an input of another rank or without a pixel, for a window that does not
+        fit, and for sizes below 1 or a padding below 0.
+    Source: notes 7.1.
+    """
+
+    def __init__(self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1):
+        super().__init__()
+        self.kernel_size, self.dilation = kernel_size, dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        return unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+
+    def extra_repr(self) -> str:
+        names = ("kernel_size", "dilation", "padding", "stride")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+class Fold(Module):
+    r"""Add columns back into the windows of an image that they come from: col2im.
+
+    .. math:: y_{c,p} = \sum_{sh + i,\, sw + j = p} x_{cij,\,l}, \qquad
+        \mathrm{d}x = \mathrm{col}(\mathrm{d}y)
+
+    The adjoint of :class:`Unfold`, not its inverse: a pixel that m windows see comes back m-fold.
+
+    Args:
+        output_size: (H, W) of the image, or one number for a square.
+        kernel_size: pixels of the window, one number or one per axis.
+        dilation: pixels from one cell of the window to the next.
+        padding: pixels on each side that are dropped.
+        stride: pixels from one window to the next.
+
+    Shape: ``(N, CK, L)`` or ``(CK, L)`` to ``(N, C, H, W)`` or ``(C, H, W)``.
+    Raises: RuntimeError for an input of another rank, whose columns are not a multiple of K long or
+        not as many as windows fit, and for sizes below 1 or a padding below 0.
+    Source: notes 7.1.
+    """
+
+    def __init__(
+        self,
+        output_size: Size,
+        kernel_size: Size,
+        dilation: Size = 1,
+        padding: Size = 0,
+        stride: Size = 1,
+    ):
+        super().__init__()
+        self.output_size, self.kernel_size, self.dilation = output_size, kernel_size, dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        return fold(
+            input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
+        )
+
+    def extra_repr(self) -> str:
+        names = ("output_size", "kernel_size", "dilation", "padding", "stride")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
