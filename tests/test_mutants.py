@@ -9,7 +9,7 @@ import pytest
 from dlbook_torch.parity.mutants import MUTANTS
 from scripts import mutants
 
-TESTS = "tests/test_nn.py -k 'Sigmoid and (edges or itself and train)'"
+TESTS = "tests/test_nn.py -k 'Sigmoid and (edges or itself or gradgradcheck)'"
 SIGMOIDS = [replace(m, tests=TESTS) for m in MUTANTS if m.name.startswith("sigmoid: ")]
 SIGMOID = next(m for m in SIGMOIDS if m.name == "sigmoid: gradient 0 at 0")
 HARMLESS = replace(SIGMOID, name="a remark", new=f"{SIGMOID.old}  # y' = y (1 - y)")

@@ -6,14 +6,17 @@ in ``cases``; that those rows can tell right from wrong is proven by a few rows 
 
 from . import (
     activation,
+    attention,
     conv,
     dropout,
     flatten,
+    init,
     linear,
     loss,
     normalization,
     pooling,
     rules,
+    upsampling,
 )
 from .base import Mutant
 
@@ -21,11 +24,14 @@ FAMILIES = (  # in the order of the notes
     activation,
     linear,
     loss,
+    attention,
     rules,
+    init,
     normalization,
     dropout,
     conv,
     pooling,
+    upsampling,
     flatten,
 )
 MUTANTS: list[Mutant] = [mutant for family in FAMILIES for mutant in family.MUTANTS]

@@ -1,5 +1,6 @@
 """What a row of the table of mutants is."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,5 @@ class Mutant:
 
 def mutants(file: str, tests: str, *rows: tuple[str, str, str]) -> list[Mutant]:
     """Several mistakes in one file of the package: their names, the old and the new text."""
-    return [
-        Mutant(name, f"dlbook_torch/{file}", old, new, f"tests/{tests}") for name, old, new in rows
-    ]
+    tests = re.sub(r"(test_\w+\.py)", r"tests/\1", tests)
+    return [Mutant(name, f"dlbook_torch/{file}", old, new, tests) for name, old, new in rows]

@@ -4,17 +4,41 @@ from .base import Mutant, mutants
 
 MUTANTS: list[Mutant] = [
     *mutants(
+        "nn/fold.py",
+        "test_nn.py -k 'Conv2d or Fold'",
+        ("col2im: = for +=", "padded[tap] += taps[:, :, k]", "padded[tap] = taps[:, :, k]"),
+        (
+            "unfold: kernel cells before channels",
+            "columns.unflatten(2, positions).unflatten(1, (channels, cells))",
+            "columns.unflatten(2, positions).unflatten(1, (cells, channels)).transpose(1, 2)",
+        ),
+        (
+            "fold: gradient without the padding",
+            "return _Unfold.apply(dx, ctx.window), None, None",
+            "return _Unfold.apply(dx, ctx.window._replace(padding=((0, 0),) * 2)), None, None",
+        ),
+        (
+            "fold: overlapping pixels averaged in pairs",
+            "return col2im(columns, image, window).clone()",
+            "return col2im(columns, image, window) / 2",
+        ),
+    ),
+    *mutants(
+        "nn/fold.py",
+        "test_conv.py -k half",
+        (
+            "col2im: half precision added up in half precision",
+            "dtype=wide(columns.dtype))",
+            "dtype=columns.dtype)",
+        ),
+    ),
+    *mutants(
         "nn/conv.py",
         "test_nn.py -k Conv2d",
         (
-            "col2im: = for +=",
-            "padded[tap] += columns[:, :, k]",
-            "padded[tap] = columns[:, :, k]",
-        ),
-        (
             "conv: the filter flipped",
-            "image, w = x.shape[2:], weight.flatten(1).unflatten",
-            "image, w = x.shape[2:], weight.flip(-1, -2).flatten(1).unflatten",
+            "image, w = x.shape[2:], filters_of(weight, groups)\n        b = None if bias is None else exact(bias).unflatten(0, (groups",
+            "image, w = x.shape[2:], filters_of(weight.flip(-1), groups)\n        b = None if bias is None else exact(bias).unflatten(0, (groups",
         ),
         (
             "conv: strides of the axes swapped",
@@ -32,35 +56,163 @@ MUTANTS: list[Mutant] = [
             "margins(padding, kernel, stride, dilation), dilation[::-1])",
         ),
         (
-            "conv: groups mixed up",
-            "y = w @ im2col(part, window).unflatten(1, (groups, -1))",
-            "y = w @ im2col(part, window).unflatten(1, (-1, groups)).transpose(1, 2)",
-        ),
-        (
-            "conv: groups mixed up in the gradient of the filters",
-            "(dpart.flatten(2).unflatten(1, (groups, -1)) @ ",
-            "(dpart.flatten(2).unflatten(1, (-1, groups)).transpose(1, 2) @ ",
+            "conv: groups mixed up among the filters",
+            "return exact(weight).flatten(1).unflatten(0, (groups, -1))",
+            "return exact(weight).flatten(1).unflatten(0, (-1, groups)).transpose(0, 1)",
         ),
         (
             "conv: bias gradient a mean over the images",
-            "dy.flatten(2).sum((0, 2)) if db",
-            "dy.flatten(2).sum(2).mean(0) if db",
+            "dy.sum((0, *range(2, dy.dim()))) if db",
+            "dy.sum((*range(2, dy.dim()),)).mean(0) if db",
         ),
         (
             "conv: second derivative without the filters",
-            "_ConvolveWeight.apply(ddx, dy, *ctx.how),",
-            "None,",
+            "_ConvolveWeight.apply(ddx, dy, *ctx.how) if dw else None",
+            "None",
         ),
         (
-            'padding="same": the odd pixel before',
-            "(total // 2, total - total // 2)",
-            "(total - total // 2, total // 2)",
+            "conv: second derivative without the input",
+            "_ConvolveInput.apply(dy, ddw, None, x.shape[2:], *ctx.how) if dx else None",
+            "None",
+        ),
+        ("conv: unbatched output loses axes of one", "else y.squeeze(0)", "else y.squeeze()"),
+        (
+            "conv: filters created as (in, out)",
+            "[:: -1 if self.transposed else 1]",
+            "[:: 1 if self.transposed else -1]",
         ),
         (
-            'padding="same": dilation forgotten',
-            "totals = [d * (k - 1) for",
-            "totals = [k - 1 for",
+            "conv: padded twice unless with zeros",
+            "input, padding = extend(input, around, self.padding_mode), 0",
+            "input = extend(input, around, self.padding_mode)",
         ),
+    ),
+    *mutants(
+        "nn/conv.py",
+        "test_nn.py -k pieces",
+        (
+            "conv: chunking loses the last piece",
+            "zip(*[batch.split(max(1, n)) for batch in batches], strict=True)",
+            "zip(*[batch[: max(1, n, len(batch) - 1)].split(max(1, n)) for batch in batches])",
+        ),
+        (
+            "conv: only the last piece counts for the filters",
+            "dw = reduce(torch.add, (",
+            "dw = reduce(lambda _, last: last, (",
+        ),
+    ),
+    *mutants(
+        "nn/conv.py",
+        "test_conv.py",
+        (
+            "conv: the whole batch unfolded at once",
+            "n = CHUNK_BYTES // max(1, numbers * wide(batches[0].dtype).itemsize)",
+            "n = len(batches[0])",
+        ),
+        (
+            "conv: padded images forgotten in the bound of memory",
+            "numbers = max(channels * cells * positions, channels * padded, filters * positions)",
+            "numbers = filters * positions",
+        ),
+        (
+            "conv: half precision multiplied in half precision",
+            'if t.device.type == "cpu" else t',
+            'if t.device.type == "gpu" else t',
+        ),
+        (
+            "conv: pieces of half precision added up in half precision",
+            "(piece(*part).to(wide(x.dtype)) for part in parts)",
+            "(piece(*part).to(x.dtype) for part in parts)",
+        ),
+    ),
+    *mutants(
+        "nn/fold.py",
+        "test_nn.py -k Conv2d",
+        (
+            "conv: groups mixed up",
+            "return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))",
+            "return t.transpose(0, 1).flatten(1).unflatten(0, (-1, groups)).transpose(0, 1)",
+        ),
+        (
+            "conv: images mixed up with positions",
+            "t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)",
+            "t.flatten(0, 1).unflatten(1, (*positions, n)).movedim(-1, 0)",
+        ),
+    ),
+    *mutants(
+        "nn/fold.py",
+        "test_nn.py -k pieces",
+        (
+            "conv: pieces written over each other",
+            "        start += len(y)\n",
+            "",
+        ),
+    ),
+    *mutants(
+        "nn/fold.py",
+        "test_conv.py -k channels_last",
+        (
+            "conv: channels-last output in another order",
+            "return t.dim() > 3 and strides",
+            "return t.dim() > 9 and strides",
+        ),
+    ),
+    *mutants(
+        "nn/_autocast.py",
+        "test_conv.py -k autocast",
+        (
+            "conv: autocast inside the products too",
+            "return cast(*operands), torch.autocast(device, enabled=False)",
+            "return cast(*operands), nullcontext()",
+        ),
+    ),
+    *mutants(
+        "nn/conv_transpose.py",
+        "test_nn.py -k ConvTranspose",
+        (
+            "conv_transpose: output_padding ignored",
+            "reach = tuple((p, p - extra) for",
+            "reach = tuple((p, p) for",
+        ),
+        (
+            "conv_transpose: output_padding at the near edge",
+            "reach = tuple((p, p - extra) for",
+            "reach = tuple((p - extra, p) for",
+        ),
+        (
+            "conv_transpose: dilation forgotten in the output size",
+            "(n - 1) * s + window.extent(axis) - before - after",
+            "(n - 1) * s + window.kernel[axis] - before - after",
+        ),
+        (
+            "conv_transpose: output_padding up to the stride only",
+            "if not 0 <= extra < max(s, d):",
+            "if not 0 <= extra < s:",
+        ),
+        (
+            "conv_transpose: output_padding of any size",
+            "if not 0 <= extra < max(s, d):",
+            "if extra < 0:",
+        ),
+        (
+            "conv_transpose: bias forgotten",
+            "y = _ConvolveInput.apply(x, weight, bias, image, window, groups)",
+            "y = _ConvolveInput.apply(x, weight, None, image, window, groups)",
+        ),
+        (
+            "conv_transpose: output_size ignored",
+            "if output_size is None:",
+            "if output_size is None or self.output_padding:",
+        ),
+        (
+            "conv_transpose: dilation forgotten for output_size",
+            "- 2 * p + d * (k - 1) + 1 for",
+            "- 2 * p + k for",
+        ),
+    ),
+    *mutants(
+        "nn/padding.py",
+        "test_nn.py -k Conv2d",
         (
             "padding reflect: the edge repeated",
             "index = (n - 1) - ((n - 1) - index.abs()).abs()",
@@ -73,30 +225,25 @@ MUTANTS: list[Mutant] = [
             "index = index.clamp(0, n - 1)",
             "index = index % n",
         ),
-        ("conv: unbatched output loses axes of one", "else y.squeeze(0)", "else y.squeeze()"),
         (
-            "conv: filters created as (in, out)",
-            "shape = (out_channels, in_channels // groups, *self.kernel_size)",
-            "shape = (in_channels, out_channels // groups, *self.kernel_size)",
-        ),
-    ),
-    *mutants(
-        "nn/conv.py",
-        "test_nn.py -k pieces",
-        (
-            "conv: chunking loses the last piece",
-            "(batch.split(n) for batch in batches)",
-            "(batch[: max(n, len(batch) - 1)].split(n) for batch in batches)",
-        ),
-        (
-            "conv: only the last piece counts for the filters",
-            "return reduce(torch.add, dw)",
-            "return reduce(lambda _, last: last, dw)",
+            "padding reflect: as wide as the image",
+            'n - (mode == "reflect")',
+            "n",
         ),
     ),
     *mutants(
         "nn/geometry.py",
         "test_nn.py -k 'Conv2d or Pool2d or output_size'",
+        (
+            'padding="same": the odd pixel before',
+            "(total // 2, total - total // 2)",
+            "(total - total // 2, total // 2)",
+        ),
+        (
+            'padding="same": dilation forgotten',
+            "totals = [d * (k - 1) for",
+            "totals = [k - 1 for",
+        ),
         (
             "window: dilation ignored between the cells",
             "slice(i * d, i * d + (n - 1) * s + 1, s)",
@@ -141,10 +288,22 @@ MUTANTS: list[Mutant] = [
             "room = size + 2 * padding - ",
             "room = size + padding - ",
         ),
+        ("output_size: ceil_mode ignored", "size + padding if ceil_mode else None", "None"),
+    ),
+    *mutants(
+        "nn/geometry.py",
+        "test_conv.py -k receptive",
         (
-            "output_size: ceil_mode ignored",
-            "size + padding if ceil_mode else None",
-            "None",
+            "receptive_field: the jump not multiplied",
+            "tuple(j * s for j, s in zip(jump, stride, strict=True)),",
+            "stride,",
+        ),
+        ("receptive_field: dilation forgotten", "r + j * (k - 1) * d for", "r + j * (k - 1) for"),
+        ("receptive_field: padding unscaled by the jump", "s - j * p for", "s - p for"),
+        (
+            "receptive_field: a window behind the head accepted",
+            "if rank is not None and not head:",
+            "if rank is not None:",
         ),
     ),
 ]

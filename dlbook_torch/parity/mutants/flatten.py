@@ -15,5 +15,15 @@ MUTANTS: list[Mutant] = [
         ("flatten: one axis too many allowed", "<= dim < rank", "<= dim <= rank"),
         ("flatten: one axis too few allowed", "if not -rank <= dim", "if not -rank < dim"),
         ("flatten: axes in any order", "if start > end:", "if start > end + 1:"),
+        (
+            "unflatten: -1 not inferred",
+            "if sizes.count(-1) == 1 and known > 0:",
+            "if sizes.count(-1) == 2 and known > 0:",
+        ),
+        (
+            "unflatten: a remainder left out",
+            "if min(sizes, default=-1) < 0 or prod(sizes) != length:",
+            "if min(sizes, default=-1) < 0:",
+        ),
     ),
 ]

@@ -2,26 +2,34 @@
 
 from .base import Mutant, mutants
 
-FILE = "nn/loss.py"
-
 MUTANTS: list[Mutant] = [
     *mutants(
-        FILE,
+        "nn/loss.py",
         "test_nn.py -k MSELoss",
         ("mse: derivative of half the square", "dx = 2 * dy * (x - t)", "dx = dy * (x - t)"),
         (
             "mse: the target's gradient with the sign of the input's",
-            "return dx, -dx if",
-            "return dx, dx if",
+            "dx = 2 * dy * (x - t)\n        return dx, -dx if",
+            "dx = 2 * dy * (x - t)\n        return dx, dx if",
         ),
         (
-            "mse: mean over the samples only",
+            "loss: mean over the samples only",
             "return loss.mean() if weight is None",
             "return loss.sum() / max(1, *loss.shape[:1]) if weight is None",
         ),
     ),
     *mutants(
-        FILE,
+        "nn/loss.py",
+        "test_loss.py test_nn.py -k L1Loss",
+        ("l1: gradient 1 at 0", "dy * (x - t).sign()", "dy * torch.where(x < t, -1, 1)"),
+        (
+            "l1: the target's gradient with the sign of the input's",
+            "dx = dy * (x - t).sign()\n        return dx, -dx if",
+            "dx = dy * (x - t).sign()\n        return dx, dx if",
+        ),
+    ),
+    *mutants(
+        "nn/loss.py",
         "test_nn.py -k loss",
         (
             "mse: elements weighted, their mean not",
@@ -44,25 +52,63 @@ MUTANTS: list[Mutant] = [
             "loss.sum() / weight.sum()",
             "loss.sum() / weight.sum().clamp(min=1e-30)",
         ),
-        ("loss: labels as uint8 refused", "(torch.int64, torch.uint8)", "(torch.int64,)"),
+    ),
+    *mutants(
+        "nn/loss.py",
+        "test_loss.py test_nn.py -k 'BCE or probab or logarithm or positive'",
         (
-            "cross_entropy: without the maximum",
-            "log_y = x - x.amax(axis, keepdim=True)",
-            "log_y = x + 0",
+            "bce: the logarithm not bounded",
+            "return (t - 1) * log_not_x.clamp_(min=-100) - t * log_x.clamp_(min=-100)",
+            "return (t - 1) * log_not_x - t * log_x",
+        ),
+        (
+            "bce: the denominator not bounded",
+            "(x * (1 - x)).clamp(min=1e-12)",
+            "(x * (1 - x))",
+        ),
+        (
+            "bce: probabilities above 1 allowed",
+            "inside = (p >= 0) & (p <= 1)",
+            "inside = p >= 0",
+        ),
+        (
+            "bce: the weight broadcasts from the left",
+            "return loss * weight.to(loss.dtype)",
+            "return loss * weight.to(loss.dtype).view(-1, *[1] * (loss.dim() - 1))",
+        ),
+        (
+            "bce: the target's gradient forgotten",
+            "return dx, dy * (torch.log1p(-x) - torch.log(x)) if ctx.needs_input_grad[1] else None",
+            "return dx, dy * 0 if ctx.needs_input_grad[1] else None",
+        ),
+        (
+            "bce with logits: pos_weight for the negatives too",
+            "positive = _weigh(t, pos_weight.to(t.dtype) - 1) + 1",
+            "positive = t * 0 + pos_weight.to(t.dtype)",
+        ),
+        (
+            "bce with logits: pos_weight missing in the gradient",
+            "positive * (y - 1) + (1 - t))",
+            "y - t)",
+        ),
+        (
+            "bce with logits: second derivative without the sigmoid's",
+            "direct = dlog_y * (1 - y)",
+            "direct = dlog_y * y",
+        ),
+        (
+            "bce with logits: pos_weight not saved with the model",
+            'self.register_buffer("pos_weight", pos_weight)',
+            'self.register_buffer("pos_weight", pos_weight, persistent=False)',
         ),
     ),
     *mutants(
-        FILE,
-        "test_nn.py -k NLLLoss",
+        "nn/loss.py",
+        "test_nn.py -k 'NLLLoss and not handwritten'",
         (
             "nll: ignored samples counted in the mean",
             "loss.sum() / weight.sum()",
             "loss.sum() / (weight.sum() + (weight == 0).sum())",
-        ),
-        (
-            "nll: ignored samples not ignored",
-            "return safe, counted.to(like.dtype)",
-            "return safe, torch.ones_like(counted, dtype=like.dtype)",
         ),
         (
             "nll: class weights not in the mean",
@@ -70,19 +116,48 @@ MUTANTS: list[Mutant] = [
             "loss.sum() / (weight != 0).sum()",
         ),
         (
-            "nll: class weights not in the gradient",
-            "dy = (-count * dy).unsqueeze(ctx.axis)",
-            "dy = (-(count != 0).to(dy.dtype) * dy).unsqueeze(ctx.axis)",
-        ),
-        (
-            "nll: a negative label from the end",
-            "return -count * x.gather(axis, t.unsqueeze(axis)).squeeze(axis)\n",
-            "return -count * x.gather(axis, (t % x.shape[axis]).unsqueeze(axis)).squeeze(axis)\n",
+            "loss: class weights not saved with the model",
+            'self.register_buffer("weight", weight)',
+            'self.register_buffer("weight", weight, persistent=False)',
         ),
     ),
     *mutants(
-        FILE,
-        "test_nn.py -k CrossEntropyLoss",
+        "nn/cross_entropy.py",
+        "test_nn.py test_loss.py -k 'NLLLoss or loss'",
+        (
+            "nll: ignored samples not ignored",
+            "return t, ignored, (~ignored).to(x.dtype)",
+            "return t, ignored & False, torch.ones_like(t, dtype=x.dtype)",
+        ),
+        (
+            "nll: 0 times infinity for an ignored sample",
+            "return (-count * picked).masked_fill(ignored, 0)  # not 0 * inf",
+            "return -count * picked",
+        ),
+        (
+            "nll: class weights not in the gradient",
+            "dy = (-count * dy).masked_fill(ignored, 0)",
+            "dy = (-dy).masked_fill(ignored, 0)",
+        ),
+        (
+            "nll: a negative label counts from the end",
+            "picked = x.gather(axis, t.unsqueeze(axis))",
+            "picked = x.gather(axis, (t % x.shape[axis]).unsqueeze(axis))",
+        ),
+        (
+            "nll: labels as uint8 refused",
+            "not in (torch.int64, torch.uint8):",
+            "not in (torch.int64,):",
+        ),
+    ),
+    *mutants(
+        "nn/cross_entropy.py",
+        "test_nn.py -k 'CrossEntropyLoss and not handwritten'",
+        (
+            "cross_entropy: without the maximum",
+            "log_y = x - x.amax(axis, keepdim=True)",
+            "log_y = x + 0",
+        ),
         (
             "cross_entropy: the truth replaces the answer instead of being subtracted",
             "dx = (y * d).scatter_add(",
@@ -96,38 +171,38 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "cross_entropy: label smoothing over C - 1",
-            "(target != ignore_index) / input.shape[axis]",
-            "(target != ignore_index) / (input.shape[axis] - 1)",
+            ".masked_fill(ignored, 0) / x.shape[axis]",
+            ".masked_fill(ignored, 0) / (x.shape[axis] - 1)",
         ),
         (
             "cross_entropy: label smoothing of ignored samples",
-            "-per_class.sum(axis) * (target != ignore_index) / input",
-            "-per_class.sum(axis) / input",
+            "spread = -per_class.sum(axis).masked_fill(ignored, 0) / ",
+            "spread = -per_class.sum(axis) / ",
         ),
         (
             "cross_entropy: label smoothing without class weights",
-            "log_y if weight is None else log_y * _along(weight, axis, log_y)",
+            "log_y if weight is None else log_y * _along(_wide(weight), axis, log_y)",
             "log_y",
         ),
         (
+            "cross_entropy: truth not shrunk by label smoothing",
+            "loss = (1 - smoothing) * loss + ",
+            "loss = loss + ",
+        ),
+        (
             "cross_entropy: probabilities not shrunk by label smoothing",
-            "q = (1 - label_smoothing) * target + ",
-            "q = target + ",
+            "q = (1 - smoothing) * _wide(target) + ",
+            "q = _wide(target) + ",
         ),
         (
             "cross_entropy: probabilities smoothed over C - 1",
-            "label_smoothing / input.shape[axis]\n",
-            "label_smoothing / (input.shape[axis] - 1)\n",
+            "+ smoothing / input.shape[axis]\n",
+            "+ smoothing / (input.shape[axis] - 1)\n",
         ),
         (
-            "cross_entropy: mean of probabilities over the class weights",
-            "count = torch.ones_like(loss)",
-            "count = loss if weight is None else weight[target.argmax(1)]",
-        ),
-        (
-            "cross_entropy: class weights not saved with the model",
-            'self.register_buffer("weight", weight)',
-            'self.register_buffer("weight", weight, persistent=False)',
+            "cross_entropy: probabilities without class weights",
+            "q = q * _along(_wide(weight), axis, q)",
+            "q = q * 1",
         ),
     ),
 ]
