@@ -20,7 +20,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/loss.py",
-        "test_loss.py test_nn.py -k L1Loss",
+        "test_loss.py test_nn.py -k 'L1Loss or elementwise'",
         ("l1: gradient 1 at 0", "dy * (x - t).sign()", "dy * torch.where(x < t, -1, 1)"),
         (
             "l1: the target's gradient with the sign of the input's",
