@@ -88,7 +88,7 @@ def test_bytes_are_at_most_one_from_torchs(mode):
 
 def test_bytes_are_rounded_and_not_cut_off():
     x = torch.randint(256, (2, 3, 5, 4), dtype=torch.uint8)
-    y, exact = (functional.interpolate(t, (7, 9), mode="bilinear") for t in (x, x.double()))
+    y, exact = (interpolate(t, (7, 9), mode="bilinear") for t in (x, x.double()))
     assert (y - exact).abs().max() <= 0.51
 
 

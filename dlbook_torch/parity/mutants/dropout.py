@@ -8,8 +8,8 @@ MUTANTS: list[Mutant] = [
         "test_nn.py -k dropout",
         (
             "dropout: scaled at test time",
-            "not training or not input.numel():\n        return input\n",
-            "not training or not input.numel():\n        return input if training else input * (1 - p)\n",
+            "not input.numel():\n        return input\n",
+            "not input.numel():\n        return input if training else input * (1 - p)\n",
         ),
         ("dropout: survivors not scaled", ".bernoulli_(1 - p).div_(1 - p)", ".bernoulli_(1 - p)"),
         (

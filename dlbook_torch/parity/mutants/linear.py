@@ -45,8 +45,8 @@ MUTANTS: list[Mutant] = [
         "test_nn.py -k autocast",
         (
             "autocast: ignored",
-            "device = _device_of_autocast(operands)\n    if device is None:\n        return operands\n    dtype",
-            "device = _device_of_autocast(operands)\n    if True:\n        return operands\n    dtype",
+            "device = _device_of_autocast(operands)\n    if device is None:",
+            "device = _device_of_autocast(operands)\n    if True:",
         ),
         (
             "autocast: double precision narrowed too",
