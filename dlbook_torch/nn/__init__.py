@@ -14,8 +14,19 @@ from torch.nn import (
 )
 
 from . import functional, init
-from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Softmin, Tanh
+from .activation_piecewise import ELU, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, ReLU6
+from .activation_smooth import GELU, LogSigmoid, SiLU, Softplus
+from .adaptive_pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
 from .attention import MultiheadAttention
+from .average_pooling import AvgPool1d, AvgPool2d, AvgPool3d
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .conv import (
     Conv1d,
@@ -34,18 +45,40 @@ from .fold import (
     Fold,
     Unfold,
 )
-from .linear import Linear
+from .linear import Identity, Linear
 from .loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
 from .normalization import LayerNorm
-from .pooling import AvgPool2d, MaxPool2d
+from .perceptron import AND, NAND, NOT, OR, XOR, Perceptron, Step
+from .pooling import MaxPool1d, MaxPool2d, MaxPool3d
+from .unpooling import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
+    # 2
+    "Step",
+    "Perceptron",
+    "AND",
+    "NAND",
+    "OR",
+    "NOT",
+    "XOR",
     # 3.2, 3.4
+    "Identity",
     "Sigmoid",
+    "LogSigmoid",
+    "Hardsigmoid",
+    "SiLU",
+    "Hardswish",
     "Tanh",
+    "Hardtanh",
     "ReLU",
+    "ReLU6",
+    "LeakyReLU",
+    "ELU",
+    "Softplus",
+    "GELU",
     "Softmax",
+    "Softmin",
     "LogSoftmax",
     # 3.3, 5
     "Linear",
@@ -76,8 +109,21 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Upsample",
     "UpsamplingNearest2d",
     "UpsamplingBilinear2d",

@@ -1,11 +1,20 @@
 """Activation functions (notes 3.2, 3.4)."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
+
+from ._precision import full, wide
+
+
+def _real(x: Tensor) -> Tensor:
+    """Whole numbers and truth values as real numbers."""
+    whole = not (x.is_floating_point() or x.is_complex())
+    return x.to(torch.get_default_dtype()) if whole else x
 
 
 class _Sigmoid(Function):
@@ -13,7 +22,8 @@ class _Sigmoid(Function):
 
     @staticmethod
     def forward(x):
-        return torch.exp(-x).add_(1).reciprocal_()  # exp may overflow: 1 / inf is the right 0
+        # exp may overflow: 1 / inf is the right 0
+        return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -21,13 +31,13 @@ class _Sigmoid(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy * y * (1 - y)
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (d * y * (1 - y)).to(dy.dtype)
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """See :class:`Sigmoid`."""
-    return _Sigmoid.apply(input)
+    return _Sigmoid.apply(_real(input))
 
 
 class Sigmoid(Module):
@@ -51,8 +61,8 @@ class _Tanh(Function):
 
     @staticmethod
     def forward(x):
-        z = torch.expm1(x.abs().mul_(-2))  # in (-1, 0]: no overflow, and exact near 0
-        return torch.copysign(z / (z + 2), x)
+        z = torch.expm1(wide(x).abs().mul_(-2))  # in (-1, 0]: no overflow, and exact near 0
+        return torch.copysign(z / (z + 2), x).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -60,13 +70,13 @@ class _Tanh(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy * (1 - y * y)
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (d * (1 - y * y)).to(dy.dtype)
 
 
 def tanh(input: Tensor) -> Tensor:
     """See :class:`Tanh`."""
-    return _Tanh.apply(input)
+    return _Tanh.apply(_real(input))
 
 
 class Tanh(Module):
@@ -85,6 +95,13 @@ class Tanh(Module):
         return tanh(input)
 
 
+def flat(dx: Tensor, x: Tensor) -> Tensor:
+    """The gradient of straight pieces: told to autograd as a function of x too, of derivative 0."""
+    if not torch.is_grad_enabled():
+        return dx  # nobody will ask
+    return dx + x.masked_fill(torch.ones_like(x, dtype=torch.bool), 0)
+
+
 class _ReLU(Function):
     generate_vmap_rule = True
 
@@ -101,12 +118,21 @@ class _ReLU(Function):
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
-        return dy.masked_fill(y <= 0, 0), None
+        return flat(dy.masked_fill(y <= 0, 0), y), None
+
+
+def written_over(x: Tensor, function: type[Function], *args: Any) -> Tensor:
+    """``function``'s values written over x, for one whose last argument says so."""
+    if torch.compiler.is_compiling():  # older tracers know no mark_dirty, and save memory anyway
+        return x.copy_(function.apply(x.clone(), *args, False))
+    return function.apply(x, *args, True)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """See :class:`ReLU`."""
-    return _ReLU.apply(input, inplace)
+    if input.dtype == torch.bool:
+        raise NotImplementedError(f"only numbers are supported, got {input.dtype}")
+    return written_over(input, _ReLU) if inplace else _ReLU.apply(input, False)
 
 
 class ReLU(Module):
@@ -150,8 +176,11 @@ class _Softmax(Function):
 
     @staticmethod
     def forward(x, dim):
-        e = torch.exp(x - x.amax(dim, keepdim=True))
-        return e.div_(e.sum(dim, keepdim=True))
+        if not x.numel():
+            return x.clone()  # there is no maximum to subtract
+        a = wide(x).contiguous()  # as torch's answer is: it can be viewed in another shape
+        e = torch.exp(a - a.amax(dim, keepdim=True))
+        return e.div_(e.sum(dim, keepdim=True)).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -160,15 +189,16 @@ class _Softmax(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return y * (dy - (dy * y).sum(ctx.dim, keepdim=True)), None
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (y * (d - (d * y).sum(ctx.dim, keepdim=True))).to(dy.dtype), None
 
 
 def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> Tensor:
     """See :class:`Softmax`."""
-    return _Softmax.apply(input if dtype is None else input.to(dtype), _axis("softmax", dim, input))
+    x = full(input) if dtype is None else input.to(dtype)
+    return _Softmax.apply(x, _axis("softmax", dim, input))
 
 
 class Softmax(Module):
@@ -181,10 +211,13 @@ class Softmax(Module):
     Subtracting the maximum changes nothing but the overflow: :math:`e^{89}` is inf in float32.
 
     Shape: ``(*)`` to ``(*)``, positive, summing to 1 along ``dim``.
+    Raises: TypeError for a ``dim`` that is no int; IndexError for one that the input has not.
     Source: notes 3.4, whose "e^100 > 20000" is meant as e^10.
     """
 
     def __init__(self, dim: int | None = None):
+        if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool)):
+            raise TypeError(f"dim must be an int or None, got {dim!r}")
         super().__init__()
         self.dim = dim
 
@@ -195,13 +228,38 @@ class Softmax(Module):
         return f"dim={self.dim}"
 
 
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> Tensor:
+    """See :class:`Softmin`."""
+    x = full(input) if dtype is None else input.to(dtype)
+    return _Softmax.apply(-x, _axis("softmin", dim, input))
+
+
+class Softmin(Softmax):
+    r""":class:`Softmax` of the negated scores: the smallest becomes the most probable.
+
+    .. math:: y_k = \frac{e^{-x_k}}{\sum_i e^{-x_i}}
+
+    Shape: ``(*)`` to ``(*)``, positive, summing to 1 along ``dim``.
+    Raises: as :class:`Softmax`.
+    Source: notes 3.4, a relative.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return softmin(input, self.dim)
+
+
 class _LogSoftmax(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, dim):
-        x = x - x.amax(dim, keepdim=True)
-        return x.sub_(x.exp().sum(dim, keepdim=True).log_())
+        if not x.numel():
+            return x.clone()  # there is no maximum to subtract
+        a = wide(x).contiguous()  # see softmax
+        y = a - a.amax(dim, keepdim=True)
+        return y.sub_(y.exp().sum(dim, keepdim=True).log_()).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -210,15 +268,15 @@ class _LogSoftmax(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        (y,) = ctx.saved_tensors
-        return dy - y.exp() * dy.sum(ctx.dim, keepdim=True), None
+        y, d = map(wide, (*ctx.saved_tensors, dy))
+        return (d - y.exp() * d.sum(ctx.dim, keepdim=True)).to(dy.dtype), None
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> Tensor:
     """See :class:`LogSoftmax`."""
-    x = input if dtype is None else input.to(dtype)
+    x = full(input) if dtype is None else input.to(dtype)
     return _LogSoftmax.apply(x, _axis("log_softmax", dim, input))
 
 

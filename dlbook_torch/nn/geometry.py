@@ -101,7 +101,7 @@ class Window(NamedTuple):
             room = size + before + after - self.extent(axis)
             edge = size + before if self.ceil_mode else None
             counts.append(_positions(room, self.stride[axis], edge))
-            if room < 0 or counts[-1] < 1:
+            if counts[-1] < 1:
                 raise RuntimeError(
                     f"kernel size {self.kernel} with dilation {self.dilation} is larger than the "
                     f"padded input: {tuple(image)} with padding {self.padding}"

@@ -1,6 +1,7 @@
 """The affine layer (notes 3.3, 5)."""
 
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,6 +9,24 @@ from torch.autograd import Function
 from torch.nn import Module, Parameter
 
 from ._autocast import cast
+
+
+class Identity(Module):
+    r"""Give back what comes in: the activation of a regression's last layer.
+
+    Args:
+        args: any, and ignored, so that it can stand in for any layer.
+        kwargs: likewise.
+
+    Shape: ``(*)`` to ``(*)``, the same tensor.
+    Source: notes 3.2, 3.4. Without a bend between them, a stack of affine layers is one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input
 
 
 class _Linear(Function):

@@ -1,5 +1,11 @@
-"""Pooling (notes 7.2)."""
+"""Max pooling, and what all pooling over sliding windows shares (notes 7.2).
 
+A window is a box, so its largest pixel and its sum are found axis by axis: k + k steps for a kernel
+of k x k instead of k * k. Every function here works for any number of axes (``rank``).
+"""
+
+from collections.abc import Iterator
+from functools import partial
 from math import prod
 
 import torch
@@ -7,24 +13,43 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from .geometry import Image, Size, Window, tuple_of
+from .geometry import Image, Index, Size, Window, tuple_of
+
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
-def _window(
-    x: Tensor,
-    kernel_size: Size,
-    stride: Size | None,
-    padding: Size,
-    dilation: Size = 1,
-    ceil_mode: bool = False,
-    rank: int = 2,
-) -> Window:
-    """The window of a pooling layer; its stride is its size unless said otherwise."""
+def wide(x: Tensor) -> Tensor:
+    """Numbers of 16 bits as float32, in which long sums keep their digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def checked(x: Tensor, rank: int, first: int, integers: tuple[torch.dtype, ...] = ()) -> Tensor:
+    """An input of a rank and a type that torch pools, empty along none of the axes from ``first``.
+
+    Autocast on the CPU sends what has three axes through float32, as torch's own lists do.
+    """
     if x.dim() not in (rank + 1, rank + 2):
         raise RuntimeError(
             f"expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input, "
             f"got input of size {tuple(x.shape)}"
         )
+    if 0 in x.shape[first:]:
+        raise RuntimeError(f"only the batch may be empty, got input of size {tuple(x.shape)}")
+    if not x.is_floating_point() and x.dtype not in integers:
+        raise NotImplementedError(f"this pooling is not implemented for {x.dtype}")
+    widened = rank == 3 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return wide(x) if widened else x
+
+
+def window_of(
+    rank: int,
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> Window:
+    """The window of a pooling layer; its stride is its size unless said otherwise."""
     kernel = tuple_of(kernel_size, rank, "kernel_size")
     steps = kernel if stride in (None, (), []) else tuple_of(stride, rank, "stride")
     pads, gaps = tuple_of(padding, rank, "padding"), tuple_of(dilation, rank, "dilation")
@@ -32,16 +57,48 @@ def _window(
         raise RuntimeError(
             f"kernel_size, stride and dilation must be positive, got {kernel}, {steps} and {gaps}"
         )
-    for k, p, d in zip(kernel, pads, gaps, strict=True):
-        if not 0 <= p <= (d * (k - 1) + 1) // 2:
+    for k, p in zip(kernel, pads, strict=True):
+        if not 0 <= p <= k // 2:
             raise RuntimeError(
-                f"pad should be non-negative and at most half of effective kernel size, but got "
-                f"pad={p}, kernel_size={k} and dilation={d}"
+                f"pad should be non-negative and at most half of kernel size, but got "
+                f"pad={p} and kernel_size={k}"
             )
     return Window(kernel, steps, tuple((p, p) for p in pads), gaps, ceil_mode)
 
 
-def _grid(axes: list[Tensor], image: Image) -> Tensor:
+def sweeps(window: Window, image: Image) -> Iterator[list[Index]]:
+    """Per axis: for each cell of the kernel along it, the pixels of the padded image it meets."""
+    geometry = zip(
+        window.kernel, window.stride, window.dilation, window.positions(image), strict=True
+    )
+    for axis, (k, s, d, n) in enumerate(geometry, 1):
+        others = (slice(None),) * (len(image) - axis)
+        yield [(..., slice(i * d, i * d + (n - 1) * s + 1, s), *others) for i in range(k)]
+
+
+def innermost(x: Tensor, rank: int) -> int:
+    """The axis of the channels if they lie innermost in memory (channels last), else the last."""
+    return -rank - 1 if x.stride(-rank - 1) < x.stride(-1) else -1
+
+
+def full(x: Tensor, image: Image, value: float) -> Tensor:
+    """Images of another size, full of one value; channels stay last in memory if x has them so."""
+    shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
+    shape.append(shape.pop(inner))
+    return x.new_full(shape, value).movedim(-1, inner)
+
+
+def surround(x: Tensor, window: Window, value: float) -> Tensor:
+    """The images with their margins."""
+    image = x.shape[-len(window.kernel) :]
+    if window.padded(image) == tuple(image):
+        return x
+    padded = full(x, window.padded(image), value)
+    padded[window.inside(image)] = x
+    return padded
+
+
+def grid(axes: list[Tensor], image: Image) -> Tensor:
     """Row and column indices, one list per axis, as flat indices into the image."""
     index = torch.zeros((), dtype=torch.long, device=axes[0].device)
     for axis, size in zip(axes, image, strict=True):
@@ -49,57 +106,71 @@ def _grid(axes: list[Tensor], image: Image) -> Tensor:
     return index
 
 
-class _MaxPool(Function):
-    """The largest pixel of every window, and where it stands."""
+def places(cell: Tensor, window: Window, image: Image) -> Tensor:
+    """Flat indices into the image, of cells that are counted within their windows."""
+    starts, firsts, offsets = [], [], []
+    geometry = zip(
+        window.kernel,
+        window.positions(image),
+        window.stride,
+        window.padding,
+        window.dilation,
+        strict=True,
+    )
+    for k, n, s, (before, _), d in geometry:
+        start = torch.arange(n, device=cell.device) * s - before
+        starts.append(start)
+        firsts.append(torch.where(start < 0, start % d, start))
+        offsets.append(torch.arange(k, device=cell.device) * d)
+    index = grid(offsets, image).flatten().index_select(0, cell.flatten().int()).view(cell.shape)
+    index += grid(starts, image)
+    # Cell 0 may lie in the margin, where nothing beats its -inf: the first pixel inside is meant.
+    return torch.maximum(index, grid(firsts, image))
+
+
+class MaxPooling(Function):
+    """The largest pixel of every window, and the cell of the kernel that meets it.
+
+    Cells are counted in reading order: of two, the one that was met later has the larger number.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, window):
-        rank = len(window.kernel)
-        image = x.shape[-rank:]
-        padded = x.new_full((*x.shape[:-rank], *window.padded(image)), -torch.inf)
-        padded[window.inside(image)] = x
-        here = torch.arange(prod(image), device=x.device).view(image)
-        places = here.new_zeros(window.padded(image))
-        places[window.inside(image)] = here
-        taps = window.taps(image)
-        best, index = padded[next(taps)].clone(), _first(window, image, x.device)
-        for tap in taps:
-            pixel = padded[tap]
-            larger = (pixel > best) | pixel.isnan()  # strictly: of equal pixels the first one wins
-            best, index = torch.where(larger, pixel, best), torch.where(larger, places[tap], index)
-        return best, index.expand(best.shape)
+        image = x.shape[-len(window.kernel) :]
+        lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
+        count = torch.uint8 if prod(window.kernel) <= 256 else torch.int32
+        y = surround(x, window, lowest)
+        cell, step = y.new_zeros((), dtype=count).expand(y.shape), 1
+        for first, *others in reversed(list(sweeps(window, image))):
+            best, where = y[first], cell[first]
+            for i, tap in enumerate(others, 1):
+                pixel = y[tap]
+                larger = (pixel > best) | (pixel != pixel)  # of equals the first wins; so does nan
+                best = torch.maximum(pixel, best)
+                where = torch.maximum(where, larger * (cell[tap] + i * step))
+            y, cell, step = best, where, step * (1 + len(others))
+        return y.clone() if step == 1 else y, cell  # never a view of x
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
-        x, window = inputs
-        ctx.image = x.shape[-len(window.kernel) :]
+        x, ctx.window = inputs
+        ctx.image = x.shape[-len(ctx.window.kernel) :]
         ctx.save_for_backward(outputs[1])
         ctx.mark_non_differentiable(outputs[1])
 
     @staticmethod
     def backward(ctx, dy, _):
-        (index,) = ctx.saved_tensors
-        rank = len(ctx.image)
+        (cell,) = ctx.saved_tensors
+        index, rank = places(cell, ctx.window, ctx.image), len(ctx.image)
         dx = dy.new_zeros(*dy.shape[:-rank], prod(ctx.image))
         dx = dx.scatter_add(-1, index.flatten(-rank), dy.flatten(-rank))
         return dx.unflatten(-1, ctx.image), None
 
 
-def _first(window: Window, image: Image, device: torch.device) -> Tensor:
-    """Flat index of the first pixel of each window that lies inside the image."""
-    axes = []
-    geometry = zip(
-        window.positions(image), window.stride, window.padding, window.dilation, strict=True
-    )
-    for n, stride, (before, _), dilation in geometry:
-        start = torch.arange(n, device=device) * stride - before
-        axes.append(torch.where(start < 0, start % dilation, start))
-    return _grid(axes, image)
-
-
-def max_pool2d_with_indices(
+def _max_pool_with_indices(
+    rank: int,
     input: Tensor,
     kernel_size: Size,
     stride: Size | None = None,
@@ -109,11 +180,14 @@ def max_pool2d_with_indices(
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """See :class:`MaxPool2d`: its output, and the flat index of every maximum in its image."""
-    window = _window(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return _MaxPool.apply(input, window)
+    window = window_of(rank, kernel_size, stride, padding, dilation, ceil_mode)
+    x = checked(input, rank, -rank - 1, INTEGERS)
+    y, cell = MaxPooling.apply(x, window)
+    return y, places(cell, window, x.shape[-rank:])
 
 
-def max_pool2d(
+def _max_pool(
+    rank: int,
     input: Tensor,
     kernel_size: Size,
     stride: Size | None = None,
@@ -123,33 +197,25 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """See :class:`MaxPool2d`."""
-    pooled = max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return pooled if return_indices else pooled[0]
+    if return_indices:
+        return _max_pool_with_indices(
+            rank, input, kernel_size, stride, padding, dilation, ceil_mode
+        )
+    window = window_of(rank, kernel_size, stride, padding, dilation, ceil_mode)
+    integers = INTEGERS if rank > 1 else ()  # along one axis torch pools them only with indices
+    return MaxPooling.apply(checked(input, rank, -rank - 1, integers), window)[0]
 
 
-class MaxPool2d(Module):
-    r"""Keep the largest pixel of every window of every channel.
+max_pool1d, max_pool2d, max_pool3d = (partial(_max_pool, rank) for rank in (1, 2, 3))
+max_pool1d_with_indices, max_pool2d_with_indices, max_pool3d_with_indices = (
+    partial(_max_pool_with_indices, rank) for rank in (1, 2, 3)
+)
 
-    .. math:: y_{hw} = \max_{ij} x_{sh + i,\, sw + j}, \qquad
-        \mathrm{d}x_p = \sum_{hw:\, \text{argmax} = p} \mathrm{d}y_{hw}
 
-    Of several equal maxima the first in reading order gets the gradient, as in torch. A nan wins
-    over every number. Padding counts as minus infinity.
+class _MaxPoolNd(Module):
+    """What max pooling of every rank shares: everything but the rank."""
 
-    Args:
-        kernel_size: pixels of the window, one number or one per axis.
-        stride: pixels from one window to the next; default ``kernel_size``.
-        padding: pixels added on each side, at most half of the window.
-        dilation: pixels from one cell of the window to the next.
-        return_indices: also return the flat index of each maximum.
-        ceil_mode: let the last window hang over the far edge.
-
-    Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to the same rank, H' by
-        :func:`~dlbook_torch.nn.geometry.output_size`.
-    Raises: RuntimeError for an input of another rank, or for padding over half of the window.
-    Source: notes 7.2. It tolerates small shifts; the rotation and scale invariance that the notes
-        promise, it has not.
-    """
+    rank: int
 
     def __init__(
         self,
@@ -166,7 +232,8 @@ class MaxPool2d(Module):
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return max_pool2d(
+        return _max_pool(
+            self.rank,
             input,
             self.kernel_size,
             self.stride,
@@ -181,132 +248,51 @@ class MaxPool2d(Module):
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
-class _SumPool(Function):
-    """Sum every window; linear, so its backward is its adjoint, and the adjoint's is itself."""
+class MaxPool1d(_MaxPoolNd):
+    """Keep the largest value of every window of every channel: :class:`MaxPool2d` on one axis.
 
-    generate_vmap_rule = True
+    Shape: ``(N, C, L)`` or ``(C, L)`` to the same rank.
+    Raises: as :class:`MaxPool2d`; also NotImplementedError for integers without their indices.
+    Source: notes 7.2.
+    """
 
-    @staticmethod
-    def forward(x, window):
-        image = x.shape[-len(window.kernel) :]
-        padded = x.new_zeros(*x.shape[: -len(image)], *window.padded(image))
-        padded[window.inside(image)] = x
-        taps = window.taps(image)
-        y = padded[next(taps)].clone()
-        for tap in taps:
-            y += padded[tap]
-        return y
-
-    @staticmethod
-    def setup_context(ctx, inputs, y):
-        x, ctx.window = inputs
-        ctx.image = x.shape[-len(ctx.window.kernel) :]
-
-    @staticmethod
-    def backward(ctx, dy):
-        return _SpreadPool.apply(dy, ctx.image, ctx.window), None
+    rank = 1
 
 
-class _SpreadPool(Function):
-    """Add every value to all pixels of its window: the adjoint of :class:`_SumPool`."""
+class MaxPool2d(_MaxPoolNd):
+    r"""Keep the largest pixel of every window of every channel.
 
-    generate_vmap_rule = True
+    .. math:: y_{hw} = \max_{ij} x_{sh + i,\, sw + j}, \qquad
+        \mathrm{d}x_p = \sum_{hw:\, \text{argmax} = p} \mathrm{d}y_{hw}
 
-    @staticmethod
-    def forward(dy, image, window):
-        padded = dy.new_zeros(*dy.shape[: -len(image)], *window.padded(image))
-        for tap in window.taps(image):
-            padded[tap] += dy
-        return padded[window.inside(image)]
-
-    @staticmethod
-    def setup_context(ctx, inputs, dx):
-        ctx.window = inputs[2]
-
-    @staticmethod
-    def backward(ctx, ddx):
-        return _SumPool.apply(ddx, ctx.window), None, None
-
-
-def _cells(window: Window, image: Image, x: Tensor, count_include_pad: bool) -> Tensor:
-    """How many pixels each window averages: it is cut at the margin, or at the image itself."""
-    area = x.new_ones(())
-    geometry = zip(
-        image, window.positions(image), window.kernel, window.stride, window.padding, strict=True
-    )
-    for size, n, kernel, stride, (before, after) in geometry:
-        start = torch.arange(n, device=x.device) * stride - before
-        end = (start + kernel).clamp(max=size + after)
-        if not count_include_pad:
-            start, end = start.clamp(min=0), end.clamp(max=size)
-        area = area.unsqueeze(-1) * (end - start).to(x.dtype)
-    return area
-
-
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """See :class:`AvgPool2d`."""
-    if divisor_override == 0:
-        raise RuntimeError("divisor_override must not be zero, got 0")
-    window = _window(input, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    total = _SumPool.apply(input, window)
-    if divisor_override is not None:
-        return total / divisor_override
-    return total / _cells(window, input.shape[-2:], input, count_include_pad)
-
-
-class AvgPool2d(Module):
-    r"""Replace every window of every channel by its mean.
-
-    .. math:: y_{hw} = \frac{1}{K} \sum_{ij} x_{sh + i,\, sw + j}, \qquad
-        \mathrm{d}x_p = \frac{1}{K} \sum_{hw:\, p \in \text{window}} \mathrm{d}y_{hw}
+    Of several equal maxima the first in reading order gets the gradient, as in torch. A nan wins
+    over every number. Padding counts as minus infinity.
 
     Args:
         kernel_size: pixels of the window, one number or one per axis.
         stride: pixels from one window to the next; default ``kernel_size``.
-        padding: pixels of zero added on each side, at most half of the window.
+        padding: pixels added on each side, at most half of the window.
+        dilation: pixels from one cell of the window to the next.
+        return_indices: also return the flat index of each maximum, for :class:`MaxUnpool2d`.
         ceil_mode: let the last window hang over the far edge.
-        count_include_pad: K counts the padding too.
-        divisor_override: divide by this instead of K.
 
     Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to the same rank, H' by
         :func:`~dlbook_torch.nn.geometry.output_size`.
-    Raises: RuntimeError for an input of another rank, or for padding over half of the window.
+    Raises: RuntimeError for an input of another rank, or empty but for its batch, or for padding
+        over half of the window; NotImplementedError for complex numbers and truth values.
+    Source: notes 7.2. It tolerates small shifts; the rotation and scale invariance that the notes
+        promise, it has not.
+    """
+
+    rank = 2
+
+
+class MaxPool3d(_MaxPoolNd):
+    """Keep the largest voxel of every window of every channel: :class:`MaxPool2d` on three axes.
+
+    Shape: ``(N, C, D, H, W)`` or ``(C, D, H, W)`` to the same rank.
+    Raises: as :class:`MaxPool2d`.
     Source: notes 7.2.
     """
 
-    def __init__(
-        self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ):
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
-        self.padding, self.ceil_mode = padding, ceil_mode
-        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
-
-    def forward(self, input: Tensor) -> Tensor:
-        return avg_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
-
-    def extra_repr(self) -> str:
-        names = ("kernel_size", "stride", "padding")
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+    rank = 3

@@ -24,7 +24,8 @@ _ELEMENTARY = {
     "arithmetic": "add add_ addcmul sub sub_ rsub mul mul_ div div_ neg neg_ abs abs_ sign "
     "remainder lerp_ reciprocal reciprocal_",
     "rounding": "floor floor_divide",
-    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ pow_ sqrt_ rsqrt rsqrt_",
+    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ erf erf_ pow_ sqrt_ "
+    "rsqrt rsqrt_",
     "comparison and choice": "eq gt ge lt le ne bitwise_and bitwise_or bitwise_not clamp clamp_ "
     "maximum minimum where isnan copysign",
     "reduction": "all sum mean amax",
@@ -33,7 +34,8 @@ _ELEMENTARY = {
     "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
     "split detach alias",
     "copies and constants": "clone copy_ _to_copy cat empty_like ones_like arange scalar_tensor "
-    "zeros new_empty new_empty_strided new_full new_ones new_zeros zero_ _local_scalar_dense",
+    "zeros new_empty new_empty_strided new_full new_ones new_zeros zero_ zeros_like "
+    "_local_scalar_dense",
     "random draws": "bernoulli_",
     "profiling marks": "_record_function_enter_new _record_function_exit",
 }

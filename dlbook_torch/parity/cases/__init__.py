@@ -13,6 +13,7 @@ from . import (
     linear,
     loss,
     normalization,
+    perceptron,
     pooling,
     upsampling,
 )
@@ -20,6 +21,7 @@ from .base import Case, Refused, Rule
 from .rules import BAD_RULES, RULES
 
 FAMILIES = (  # in the order of the notes
+    perceptron,
     activation,
     linear,
     loss,

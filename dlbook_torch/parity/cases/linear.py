@@ -1,8 +1,10 @@
 """Rows of the affine layer (notes 3.3)."""
 
-from .base import Case, Refused, rows, x
+from .base import ROW, Case, Refused, rows, x
 
 CASES: list[Case] = [
+    *rows("3.2", "Identity", ROW, (), (0, 3)),
+    *rows("3.2", "Identity", ROW, any_name=1),
     *rows("3.3", "Linear", (4, 5), (5,), (2, 3, 5), (0, 5), in_features=5, out_features=3),
     *rows("3.3", "Linear", (4, 5), in_features=5, out_features=3, bias=False),
 ]

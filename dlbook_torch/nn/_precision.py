@@ -1,0 +1,19 @@
+"""16-bit numbers as torch's kernels treat them: computed on in float32, then rounded once."""
+
+import torch
+from torch import Tensor
+
+
+def wide(x: Tensor) -> Tensor:
+    """The numbers in the type to compute in: float32 for the 16-bit ones, else their own.
+
+    Raises: NotImplementedError for numbers that are not real and floating, as torch's kernels do.
+    """
+    if not x.is_floating_point():
+        raise NotImplementedError(f"only floating point numbers are supported, got {x.dtype}")
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def full(x: Tensor) -> Tensor:
+    """What sums exponentials is float32 under autocast on a GPU, result and all; not on the CPU."""
+    return wide(x) if x.is_cuda and torch.is_autocast_enabled("cuda") else x

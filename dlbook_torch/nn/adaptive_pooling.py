@@ -1,0 +1,234 @@
+"""Pooling that is told the size of its output, not that of its windows (notes 7.2).
+
+Along an axis of n pixels, window i of m begins at pixel floor(i n / m) and ends before pixel
+ceil((i + 1) n / m). Where m does not divide n, windows share pixels and differ in size.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from .geometry import Window
+from .pooling import MaxPooling, checked, grid, innermost, places, wide
+
+OutputSize = int | Sequence[int | None]
+
+
+def _sizes(rank: int, output_size: OutputSize, x: Tensor) -> tuple[int, ...]:
+    """One size per axis; None, which torch takes from two axes on, keeps the size of the input."""
+    sizes = (output_size,) * rank if isinstance(output_size, int) else output_size
+    if not isinstance(sizes, Sequence) or (rank == 1 and None in sizes):
+        raise TypeError(f"output_size must be an integer or one per axis, got {output_size}")
+    if len(sizes) != rank:
+        raise RuntimeError(f"expected output_size of {rank} integers, got {output_size}")
+    if any(m is not None and m < 0 for m in sizes):
+        raise RuntimeError(f"output_size must not be negative, got {output_size}")
+    return tuple(n if m is None else m for m, n in zip(sizes, x.shape[-rank:], strict=True))
+
+
+def _windows(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The pixels of m windows over n pixels, made equally long, and which of them do not count.
+
+    A window that is too short repeats its last pixel.
+    """
+    longest = max((-(-(i + 1) * n // m) - i * n // m for i in range(m)), default=0)
+    i = torch.arange(m, device=device).unsqueeze(1)
+    first, last = i * n // m, ((i + 1) * n - 1) // m
+    pixels = first + torch.arange(longest, device=device)
+    return torch.minimum(pixels, last), pixels > last
+
+
+def _means(x: Tensor, axis: int, m: int) -> Tensor:
+    """The means of m windows along one axis, counted from the last."""
+    n = x.shape[axis]
+    if m and n % m == 0:
+        return x.unflatten(axis, (m, n // m)).mean(axis)
+    pixels, beyond = _windows(n, m, x.device)
+    beyond = beyond.view(*beyond.shape, *[1] * (-axis - 1))
+    windows = x.index_select(axis, pixels.flatten()).unflatten(axis, pixels.shape)
+    return windows.masked_fill(beyond, 0).sum(axis) / (beyond.shape[1] - beyond.sum(1))
+
+
+def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:
+    """See :class:`AdaptiveAvgPool2d`."""
+    x = checked(input, rank, -rank if rank < 3 else 1)
+    inner = innermost(x, rank)
+    y = wide(x).movedim(inner, -1)  # channels last: a reduction lays out its result afresh
+    for axis, m in enumerate(_sizes(rank, output_size, x), -rank):
+        y = _means(y, axis - (inner != -1), m)
+    return y.movedim(-1, inner).to(x.dtype)
+
+
+def _spread(x: Tensor, rank: int, axis: int, m: int) -> tuple[Tensor, Tensor]:
+    """Copy m windows along one axis side by side, and tell the pixels that they hold."""
+    n, inner = x.shape[axis], innermost(x, rank)
+    if n % m == 0:
+        return x, torch.arange(n, device=x.device)
+    pixels = _windows(n, m, x.device)[0].flatten()
+    spread = x.movedim(inner, -1).index_select(axis - (inner != -1), pixels)
+    return spread.movedim(-1, inner), pixels
+
+
+def _adaptive_max_pool(
+    rank: int, input: Tensor, output_size: OutputSize, return_indices: bool = False
+) -> Tensor | tuple[Tensor, Tensor]:
+    """See :class:`AdaptiveMaxPool2d`."""
+    x = checked(input, rank, 1)
+    image, sizes = x.shape[-rank:], _sizes(rank, output_size, x)
+    if 0 in sizes:
+        nothing = x.flatten(-rank)[..., :0].unflatten(-1, sizes)
+        return (nothing, nothing.detach().long()) if return_indices else nothing
+    pixels = []
+    for axis, m in enumerate(sizes, -rank):
+        x, along = _spread(x, rank, axis, m)
+        pixels.append(along)
+    kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))
+    window = Window(kernel, kernel, ((0, 0),) * rank, (1,) * rank)
+    y, cell = MaxPooling.apply(x, window)
+    if not return_indices:
+        return y
+    index = places(cell, window, x.shape[-rank:])  # in the spread image
+    return y, grid(pixels, image).flatten().index_select(0, index.flatten()).view(index.shape)
+
+
+def _adaptive_max_pool_with_indices(
+    rank: int, input: Tensor, output_size: OutputSize, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """See :class:`AdaptiveMaxPool2d`: its output, and the flat index of every maximum."""
+    y, index = _adaptive_max_pool(rank, input, output_size, return_indices=True)
+    return y, index
+
+
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (
+    partial(_adaptive_avg_pool, rank) for rank in (1, 2, 3)
+)
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
+    partial(_adaptive_max_pool, rank) for rank in (1, 2, 3)
+)
+(
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d_with_indices,
+) = (partial(_adaptive_max_pool_with_indices, rank) for rank in (1, 2, 3))
+
+
+class _AdaptiveAvgPoolNd(Module):
+    """What adaptive average pooling of every rank shares: everything but the rank."""
+
+    rank: int
+
+    def __init__(self, output_size: OutputSize):
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _adaptive_avg_pool(self.rank, input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
+    """Pool the means of as many windows as are asked for: :class:`AdaptiveAvgPool2d` on one axis.
+
+    Shape: ``(N, C, L)`` or ``(C, L)`` to ``(N, C, output_size)`` or ``(C, output_size)``.
+    Raises: as :class:`AdaptiveAvgPool2d`; also TypeError for an ``output_size`` of None.
+    Source: notes 7.2.
+    """
+
+    rank = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
+    r"""Pool the means of as many windows as are asked for, whatever the size of the image.
+
+    .. math:: y_{ij} = \frac{1}{|R_i|\,|C_j|} \sum_{h \in R_i} \sum_{w \in C_j} x_{hw}, \qquad
+        R_i = \left[\left\lfloor \tfrac{i H}{H'} \right\rfloor,
+        \left\lceil \tfrac{(i + 1) H}{H'} \right\rceil\right)
+
+    The mean of a box is the mean of its rows' means, so it is taken axis by axis. A size of 1 is
+    the mean of the whole image (global average pooling).
+
+    Args:
+        output_size: H', W', or one number for both; None keeps the size of the input.
+
+    Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, C, H', W')`` or ``(C, H', W')``.
+    Raises: RuntimeError for an input of another rank, for an empty image, or for sizes that are
+        negative or too many; NotImplementedError for integers.
+    Source: notes 7.2.
+    """
+
+    rank = 2
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
+    """Pool the means of as many windows as are asked for: :class:`AdaptiveAvgPool2d` on three axes.
+
+    Shape: ``(N, C, D, H, W)`` or ``(C, D, H, W)`` to the same rank.
+    Raises: as :class:`AdaptiveAvgPool2d`; also RuntimeError for a batch without channels.
+    Source: notes 7.2.
+    """
+
+    rank = 3
+
+
+class _AdaptiveMaxPoolNd(Module):
+    """What adaptive max pooling of every rank shares: everything but the rank."""
+
+    rank: int
+
+    def __init__(self, output_size: OutputSize, return_indices: bool = False):
+        super().__init__()
+        self.output_size, self.return_indices = output_size, return_indices
+
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        return _adaptive_max_pool(self.rank, input, self.output_size, self.return_indices)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
+    """Pool the maxima of as many windows as are asked for: :class:`AdaptiveMaxPool2d` on one axis.
+
+    Shape: ``(N, C, L)`` or ``(C, L)`` to ``(N, C, output_size)`` or ``(C, output_size)``.
+    Raises: as :class:`AdaptiveMaxPool2d`; also TypeError for an ``output_size`` of None.
+    Source: notes 7.2.
+    """
+
+    rank = 1
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
+    r"""Pool the maxima of as many windows as are asked for, whatever the size of the image.
+
+    .. math:: y_{ij} = \max_{h \in R_i,\, w \in C_j} x_{hw}
+
+    over the windows of :class:`AdaptiveAvgPool2d`. They are copied side by side, a short one with
+    its last pixel repeated, and pooled as by :class:`MaxPool2d`, with the same rule for ties.
+
+    Args:
+        output_size: H', W', or one number for both; None keeps the size of the input.
+        return_indices: also return the flat index of each maximum, for :class:`MaxUnpool2d`.
+
+    Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, C, H', W')`` or ``(C, H', W')``.
+    Raises: RuntimeError for an input of another rank, or empty but for its first axis, or for
+        sizes that are negative or too many; NotImplementedError for integers.
+    Source: notes 7.2.
+    """
+
+    rank = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
+    """Pool the maxima of as many windows as are asked for: the same on three axes.
+
+    Shape: ``(N, C, D, H, W)`` or ``(C, D, H, W)`` to the same rank.
+    Raises: as :class:`AdaptiveMaxPool2d`.
+    Source: notes 7.2.
+    """
+
+    rank = 3
