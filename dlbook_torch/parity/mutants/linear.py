@@ -45,8 +45,8 @@ MUTANTS: list[Mutant] = [
         "test_nn.py -k autocast",
         (
             "autocast: ignored",
-            "device = _device_of_autocast(operands)\n    if device is None:",
-            "device = _device_of_autocast(operands)\n    if True:",
+            "torch.float64 else t.to(dtype)",
+            "torch.float64 else t",
         ),
         (
             "autocast: double precision narrowed too",
