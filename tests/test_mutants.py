@@ -9,7 +9,7 @@ import pytest
 from dlbook_torch.parity.mutants import MUTANTS
 from scripts import mutants
 
-TESTS = "tests/test_nn.py -k 'Sigmoid and (edges or itself or gradgradcheck)'"
+TESTS = "tests/test_nn.py -k '(-Sigmoid-) and (edges or itself or gradgradcheck)'"
 SIGMOIDS = [replace(m, tests=TESTS) for m in MUTANTS if m.name.startswith("sigmoid: ")]
 SIGMOID = next(m for m in SIGMOIDS if m.name == "sigmoid: gradient 0 at 0")
 HARMLESS = replace(SIGMOID, name="a remark", new=f"{SIGMOID.old}  # y' = y (1 - y)")
@@ -47,8 +47,7 @@ def test_mutants_are_killed_in_a_copy_of_the_project(capsys, monkeypatch):
     before = file.read_text(encoding="utf-8")
     code, shown = run(capsys, mutants=SIGMOIDS)
     assert code == 0
-    assert "test_nn.py::test_edges_are_torchs[f64-Sigmoid]" in shown.out
-    assert "test_nn.py::test_backward_is_differentiable_itself[train-3.2.1-Sigmoid" in shown.out
+    assert shown.out.count("test_nn.py::test_edges_are_torchs[") == 2
     assert "3 of 3 mutants killed" in shown.out
     assert file.read_text(encoding="utf-8") == before
 

@@ -161,6 +161,11 @@ def test_activation_is_as_exact_as_torchs_in_16_bits(case, dtype):
     assert (mine.sum(1) <= 1.05 * theirs.sum(1)).all()
 
 
+def test_relu6_is_a_function_too():
+    x = torch.linspace(-1, 8, 19)
+    assert_close(functional.relu6(x), torch.nn.functional.relu6(x))
+
+
 def test_tanh_keeps_its_digits_near_zero():
     x = torch.tensor([1e-12, -1e-8, 1e-5], dtype=torch.float64)
     assert_close(nn.Tanh()(x), torch.tanh(x), rtol=1e-12, atol=0)

@@ -27,7 +27,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k '-Sigmoid-'",
+        "test_nn.py -k '(-Sigmoid-)'",
         (
             "sigmoid: a form that overflows to nan",
             "return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)",
@@ -70,7 +70,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k '-ReLU- and not handwritten'",
+        "test_nn.py -k '(-ReLU-) and not handwritten'",
         (
             "relu: gradient 0.5 at 0",
             "if inplace else _ReLU.apply(input, False)",
@@ -91,7 +91,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k 'softmax and not handwritten'",
+        "test_nn.py -k '(softmax or softmin) and not handwritten'",
         (
             "softmax: without the maximum",
             "e = torch.exp(a - a.amax(dim, keepdim=True))",
@@ -152,7 +152,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/activation_piecewise.py",
-        "test_nn.py -k '(-Hardtanh- or -ReLU6-) and not handwritten'",
+        "test_nn.py -k '(-Hardtanh- or relu6) and not handwritten'",
         (
             "hardtanh: gradient 1 at the bounds",
             "dy.masked_fill((t <= min_val) | (t >= max_val), 0)",
