@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import nn, optim
+    from .convert import convert
 
-__all__ = ["nn", "optim"]
+__all__ = ["convert", "nn", "optim"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "dlbook_torch"
 # A room imports only rooms of the lines above its own.
 LEVELS = """
 nn | optim | book | autograd
-convert | models | parity | diagnostics
+convert
+models | parity | diagnostics
 data | diagnostics.monitor | training
 experiment | search | bench
 """
@@ -76,6 +77,8 @@ def test_imports_follow_the_arrows(path):
         ("dlbook_torch.nn.conv", "from ..attic import x", {"attic"}),
         ("dlbook_torch.nn.__init__", "from .conv import Conv2d", set()),
         ("dlbook_torch.optim.adam", "import dlbook_torch.nn.conv", {"nn"}),
+        ("dlbook_torch.convert", "from . import nn\nfrom .models import MLP", {"models"}),
+        ("dlbook_torch.parity.zoo", "from .. import convert", set()),
         ("dlbook_torch.models", "from . import nn\nfrom .nn.geometry import output_size", set()),
         ("dlbook_torch.models", "def f():\n    from dlbook_torch.data import Digits", {"data"}),
         ("dlbook_torch.data.images", "from ..training.cli import main", {"training"}),
@@ -106,6 +109,7 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement, heavy",
     [
+        ("from dlbook_torch import convert", {"lightning", "torchvision", "matplotlib", "scipy"}),
         ("import dlbook_torch.models", {"lightning", "torchvision", "matplotlib", "scipy"}),
         ("import dlbook_torch.diagnostics", {"lightning", "torchvision", "matplotlib", "sklearn"}),
         ("import dlbook_torch.training.cli", {"lightning", "torchvision", "matplotlib"}),
