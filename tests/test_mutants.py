@@ -9,10 +9,8 @@ import pytest
 from dlbook_torch.parity.mutants import MUTANTS
 from scripts import mutants
 
-TESTS = "tests/test_nn.py -k '(-Sigmoid-) and (edges or itself or gradgradcheck)'"
-SIGMOIDS = [replace(m, tests=TESTS) for m in MUTANTS if m.name.startswith("sigmoid: ")]
-SIGMOID = next(m for m in SIGMOIDS if m.name == "sigmoid: gradient 0 at 0")
-HARMLESS = replace(SIGMOID, name="a remark", new=f"{SIGMOID.old}  # y' = y (1 - y)")
+STEP = next(m for m in MUTANTS if m.name == "step: fires at the threshold")
+HARMLESS = replace(STEP, name="a remark", new=f"{STEP.old}  # not at zero itself")
 
 
 @pytest.fixture(autouse=True)
@@ -43,34 +41,34 @@ def test_no_mutant_stands_twice():
 
 def test_mutants_are_killed_in_a_copy_of_the_project(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    file = mutants.ROOT / SIGMOID.file
+    file = mutants.ROOT / STEP.file
     before = file.read_text(encoding="utf-8")
-    code, shown = run(capsys, mutants=SIGMOIDS)
+    code, shown = run(capsys, "--only", "perceptron.py")
     assert code == 0
-    assert shown.out.count("test_nn.py::test_edges_are_torchs[") == 2
-    assert "3 of 3 mutants killed" in shown.out
+    assert shown.out.count("test_perceptron.py::test_") == 4
+    assert "4 of 4 mutants killed" in shown.out
     assert file.read_text(encoding="utf-8") == before
 
 
 def test_survivor_turns_the_score_red(capsys):
     code, shown = run(capsys, mutants=[HARMLESS])
     assert code == 1
-    assert f"a remark: survived pytest {TESTS}" in shown.out
+    assert f"a remark: survived pytest {STEP.tests}" in shown.out
     assert "0 of 1 mutants killed" in shown.out
 
 
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (dict(old="no such text"), "stale: its text stands 0 times in dlbook_torch/nn/activation"),
-        (dict(old="return"), "times in dlbook_torch/nn/activation.py, not once"),
+        (dict(old="no such text"), "stale: its text stands 0 times in dlbook_torch/nn/perceptron"),
+        (dict(old="return"), "times in dlbook_torch/nn/perceptron.py, not once"),
         (dict(new="return ("), "is no Python"),
-        (dict(tests="tests/test_nn.py -k Sigmund"), "no test ran"),
+        (dict(tests="tests/test_perceptron.py -k Gamba"), "no test ran"),
     ],
     ids=["gone", "ambiguous", "syntax", "untested"],
 )
 def test_mutant_that_cannot_be_planted_is_an_error(capsys, change, sentence):
-    code, shown = run(capsys, mutants=[replace(SIGMOID, **change)])
+    code, shown = run(capsys, mutants=[replace(STEP, **change)])
     assert code == 1
     assert sentence in shown.out
     assert "0 of 1 mutants killed" in shown.out
@@ -94,7 +92,7 @@ def test_verdict_on_what_a_mistake_can_do(tmp_path, monkeypatch, body, verdict):
 def test_mutant_of_red_tests_is_not_planted(tmp_path):
     (tmp_path / "code.py").write_text("x = 1\n")
     (tmp_path / "test_it.py").write_text("def test_it():\n    assert False\n")
-    mutant = replace(SIGMOID, file="code.py", old="1", new="2", tests="test_it.py")
+    mutant = replace(STEP, file="code.py", old="1", new="2", tests="test_it.py")
     verdict = mutants.verdict(mutant, tmp_path, {})
     assert verdict.trouble.endswith("test_it.py::test_it fails without it")
     assert not verdict.killer

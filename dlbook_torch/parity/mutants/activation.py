@@ -1,13 +1,13 @@
 """Mistakes in the perceptron and the activations (notes 2, 3.2, 3.4)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 FILE = "nn/activation.py"
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/perceptron.py",
-        "test_perceptron.py test_nn.py -k 'perceptron or Perceptron or Step or gate or XOR'",
+        "test_perceptron.py",
         (
             "step: fires at the threshold",
             "return (x > 0).to(x.dtype)",
@@ -27,7 +27,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k '(-Sigmoid-)'",
+        quick("-Sigmoid-"),
         (
             "sigmoid: a form that overflows to nan",
             "return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)",
@@ -46,7 +46,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k 'tanh and not handwritten and not Hard'",
+        quick("-Tanh- or test_tanh"),
         (
             "tanh: nan at large x",
             "z = torch.expm1(wide(x).abs().mul_(-2))",
@@ -70,7 +70,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k '(-ReLU-) and not handwritten'",
+        quick("-ReLU-"),
         (
             "relu: gradient 0.5 at 0",
             "if inplace else _ReLU.apply(input, False)",
@@ -91,7 +91,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k '(softmax or softmin) and not handwritten'",
+        quick("-Softmax- or -LogSoftmax- or -Softmin- or test_softmax"),
         (
             "softmax: without the maximum",
             "e = torch.exp(a - a.amax(dim, keepdim=True))",
@@ -152,7 +152,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/activation_piecewise.py",
-        "test_nn.py -k '(-Hardtanh- or relu6) and not handwritten'",
+        quick("-Hardtanh- or relu6"),
         (
             "hardtanh: gradient 1 at the bounds",
             "dy.masked_fill((t <= min_val) | (t >= max_val), 0)",
@@ -171,7 +171,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/activation_piecewise.py",
-        "test_nn.py -k '(-LeakyReLU- or -ELU-) and not handwritten'",
+        quick("-LeakyReLU- or -ELU-"),
         (
             "leaky_relu: gradient 1 at 0",
             "torch.where(t > 0, dy, dy * negative_slope)",
@@ -196,7 +196,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/activation_piecewise.py",
-        "test_nn.py -k '(-Hardsigmoid- or -Hardswish-) and not handwritten'",
+        quick("-Hardsigmoid- or -Hardswish-"),
         (
             "hardsigmoid: gradient at the bends",
             "torch.where(x.abs() < 3, ",
@@ -216,7 +216,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/activation_smooth.py",
-        "test_nn.py -k '(-LogSigmoid- or -Softplus- or -SiLU- or -GELU-) and not handwritten'",
+        quick("-LogSigmoid- or -Softplus- or -SiLU- or -GELU-"),
         (
             "logsigmoid: a form that overflows to -inf",
             "a.clamp(max=0) - a.abs().neg_().exp_().log1p_()",

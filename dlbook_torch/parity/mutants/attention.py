@@ -1,11 +1,11 @@
 """Mistakes in attention (notes 4.3)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/attention.py",
-        "test_nn.py -k 'MultiheadAttention'",
+        quick("MultiheadAttention"),
         (
             "attention: scores not scaled",
             "q = q / sqrt(q.shape[-1])",

@@ -32,3 +32,8 @@ def mutants(file: str, tests: str, *rows: tuple[str, str, str]) -> list[Mutant]:
     """Several mistakes in one file of the package: their names, the old and the new text."""
     tests = re.sub(r"(test_\w+\.py)", r"tests/\1", tests)
     return [Mutant(name, f"dlbook_torch/{file}", old, new, tests) for name, old, new in rows]
+
+
+def quick(rows: str, files: str = "test_nn.py") -> str:
+    """The tests of some rows that are quick, and look at what comes out, not at how it is made."""
+    return f"{files} -k '({rows}) and not (compile or export or handwritten)'"

@@ -1,11 +1,11 @@
 """Mistakes in the convolutions and in the geometry of windows (notes 7.1)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/fold.py",
-        "test_nn.py -k 'Conv2d or Fold'",
+        quick("-Conv2d- or -Fold- or -Unfold-"),
         ("col2im: = for +=", "padded[tap] += taps[:, :, k]", "padded[tap] = taps[:, :, k]"),
         (
             "unfold: kernel cells before channels",
@@ -25,7 +25,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/conv.py",
-        "test_nn.py -k Conv2d",
+        quick("-Conv2d-"),
         (
             "conv: the filter flipped",
             "image, w = x.shape[2:], filters_of(weight, groups)",
@@ -80,7 +80,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/conv.py",
-        "test_nn.py -k pieces",
+        quick("pieces"),
         (
             "conv: chunking loses the last piece",
             "zip(*[batch.split(max(1, n)) for batch in batches], strict=True)",
@@ -118,7 +118,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/fold.py",
-        "test_nn.py -k Conv2d",
+        quick("-Conv2d-"),
         (
             "conv: groups mixed up",
             "return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))",
@@ -132,7 +132,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/fold.py",
-        "test_nn.py -k pieces",
+        quick("pieces"),
         (
             "conv: pieces written over each other",
             "        start += y.shape[0]\n",
@@ -159,7 +159,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/conv_transpose.py",
-        "test_nn.py -k ConvTranspose",
+        quick("ConvTranspose"),
         (
             "conv_transpose: output_padding ignored",
             "reach = tuple((p, p - extra) for",
@@ -207,7 +207,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/padding.py",
-        "test_nn.py -k Conv2d",
+        quick("-Conv2d-"),
         (
             "padding reflect: the edge repeated",
             "index = (n - 1) - ((n - 1) - index.abs()).abs()",
@@ -228,7 +228,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/geometry.py",
-        "test_nn.py -k 'Conv2d or Pool2d or output_size'",
+        quick("-Conv2d- or -MaxPool2d- or -AvgPool2d- or test_output_size"),
         (
             'padding="same": the odd pixel before',
             "(total // 2, total - total // 2)",
@@ -272,7 +272,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/geometry.py",
-        "test_nn.py -k output_size",
+        quick("test_output_size"),
         (
             "output_size: dilation ignored",
             "room = size + 2 * padding - dilation * (kernel - 1) - 1",

@@ -1,11 +1,11 @@
 """Mistakes in dropout (notes 6.5)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/dropout.py",
-        "test_nn.py -k dropout",
+        quick("-Dropout- or test_dropout"),
         (
             "dropout: scaled at test time",
             "not input.numel():\n        return input\n",
@@ -48,7 +48,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/dropout.py",
-        "test_dropout.py test_nn.py -k 'Dropout1d or Dropout2d or Dropout3d'",
+        "test_dropout.py",
         (
             "channel dropout: single elements dropped",
             "x.new_empty(x.shape[:leading] + (1,) * (x.dim() - leading))",

@@ -1,11 +1,11 @@
 """Mistakes in what changes only the shape (notes 7)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/flatten.py",
-        "test_nn.py -k Flatten",
+        quick("Flatten or Unflatten"),
         (
             "flatten: end_dim ignored",
             "prod(shape[start : end + 1]), *shape[end + 1 :])",

@@ -1,11 +1,11 @@
 """Mistakes in the affine layer and in mixed precision (notes 3.3, 5)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/linear.py",
-        "test_nn.py -k Linear",
+        quick("-Linear-"),
         ("linear: weight not transposed", "y = x @ weight.mT", "y = x @ weight"),
         ("linear: dx by the transposed weight", "return dy @ weight, ", "return dy @ weight.mT, "),
         (
@@ -42,7 +42,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/_autocast.py",
-        "test_nn.py -k autocast",
+        quick("test_autocast"),
         (
             "autocast: ignored",
             "torch.float64 else t.to(dtype)",

@@ -1,11 +1,11 @@
 """Mistakes in the losses (notes 4.2)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/loss.py",
-        "test_nn.py -k MSELoss",
+        quick("-MSELoss-"),
         ("mse: derivative of half the square", "dx = 2 * dy * (x - t)", "dx = dy * (x - t)"),
         (
             "mse: the target's gradient with the sign of the input's",
@@ -20,7 +20,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/loss.py",
-        "test_loss.py test_nn.py -k 'L1Loss or elementwise'",
+        "test_loss.py -k elementwise",
         ("l1: gradient 1 at 0", "dy * (x - t).sign()", "dy * torch.where(x < t, -1, 1)"),
         (
             "l1: the target's gradient with the sign of the input's",
@@ -30,7 +30,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/loss.py",
-        "test_nn.py -k loss",
+        quick("test_loss or test_mse_loss"),
         (
             "mse: elements weighted, their mean not",
             "return _reduce(loss * weight, reduction, size_average, reduce, weight)",
@@ -55,7 +55,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/loss.py",
-        "test_loss.py test_nn.py -k 'BCE or probab or logarithm or positive'",
+        quick("BCE or probab or logarithm or positive", "test_loss.py test_nn.py"),
         (
             "bce: the logarithm not bounded",
             "return (t - 1) * log_not_x.clamp_(min=-100) - t * log_x.clamp_(min=-100)",
@@ -104,7 +104,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/loss.py",
-        "test_nn.py -k 'NLLLoss and not handwritten'",
+        quick("-NLLLoss-"),
         (
             "nll: ignored samples counted in the mean",
             "loss.sum() / weight.sum()",
@@ -123,7 +123,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/cross_entropy.py",
-        "test_nn.py test_loss.py -k 'NLLLoss or loss'",
+        quick("-NLLLoss- or test_loss", "test_nn.py test_loss.py"),
         (
             "nll: ignored samples not ignored",
             "return t, ignored, (~ignored).to(x.dtype)",
@@ -152,7 +152,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/cross_entropy.py",
-        "test_nn.py -k 'CrossEntropyLoss and not handwritten'",
+        quick("-CrossEntropyLoss- or test_loss"),
         (
             "cross_entropy: without the maximum",
             "log_y = x - x.amax(axis, keepdim=True)",

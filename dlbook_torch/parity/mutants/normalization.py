@@ -1,13 +1,13 @@
 """Mistakes in the normalizations (notes 6.4)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 FILE = "nn/batchnorm.py"
 
 MUTANTS: list[Mutant] = [
     *mutants(
         FILE,
-        "test_nn.py -k BatchNorm",
+        quick("BatchNorm"),
         ("batch_norm: biased running variance", "(var * (m / (m - 1)))", "var"),
         (
             "batch_norm: divides by the unbiased deviation",
@@ -82,7 +82,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         FILE,
-        "test_nn.py -k 'BatchNorm or batch_norm or statistics'",
+        quick("test_batch_norm or test_running or test_statistics"),
         (
             "batch_norm: running statistics keep the graph",
             "with torch.no_grad():  # running_var is unbiased",
@@ -133,7 +133,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/normalization.py",
-        "test_nn.py -k LayerNorm",
+        quick("LayerNorm"),
         (
             "layer_norm: mean over the batch",
             "mean = x.sum(1, keepdim=True) / m\n        centered = x - mean\n        rest",

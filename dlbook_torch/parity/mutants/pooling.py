@@ -1,11 +1,11 @@
 """Mistakes in pooling (notes 7.2)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/pooling.py",
-        "test_nn.py test_pooling.py -k '(MaxPool2d or max_pool or pooling) and not handwritten'",
+        quick("-MaxPool2d- or test_max_pool or test_pooling", "test_nn.py test_pooling.py"),
         (
             "max_pool: a tie to the last",
             "larger = (pixel > best) | ",
@@ -67,7 +67,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/average_pooling.py",
-        "test_nn.py test_pooling.py -k AvgPool2d",
+        quick("-AvgPool2d-"),
         ("avg_pool: count_include_pad ignored", "if not count_include_pad:", "if False:"),
         ("avg_pool: margins never counted", "if not count_include_pad:", "if True:"),
         (
@@ -103,7 +103,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/adaptive_pooling.py",
-        "test_nn.py test_pooling.py -k 'Adaptive or adaptive'",
+        quick("Adaptive"),
         (
             "adaptive pool: windows end at the floor",
             "first, last = i * n // m, ((i + 1) * n - 1) // m",
@@ -127,7 +127,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/unpooling.py",
-        "test_nn.py test_pooling.py -k 'Unpool or unpool'",
+        quick("MaxUnpool or unpool", "test_nn.py test_pooling.py"),
         (
             "unpool: padding forgotten in the size",
             "tuple((n - 1) * s + k - 2 * p for",

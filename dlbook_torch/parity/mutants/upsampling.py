@@ -1,11 +1,11 @@
 """Mistakes in resizing by interpolation (notes 7.2)."""
 
-from .base import Mutant, mutants
+from .base import Mutant, mutants, quick
 
 MUTANTS: list[Mutant] = [
     *mutants(
         "nn/upsampling.py",
-        "test_nn.py -k Upsampl",
+        quick("-Upsampl"),
         (
             "upsample: align_corners ignored",
             "return self.corners() if self.align_corners else self.centers()",
