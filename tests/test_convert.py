@@ -19,7 +19,7 @@ import dlbook_torch
 from dlbook_torch import convert, models, nn
 from dlbook_torch.convert import leftovers, twins
 from dlbook_torch.nn import linear
-from dlbook_torch.parity import checks, zoo
+from dlbook_torch.parity import checks, ledger, zoo
 from dlbook_torch.parity.cases import CASES
 from dlbook_torch.training import Classifier
 from dlbook_torch.training.console import quiet
@@ -442,14 +442,26 @@ def test_small_relative_of_a_large_network_is_converted_whole(name):
     assert line.layers
 
 
+def visit(*networks):
+    """What the command ends with."""
+    with pytest.raises(SystemExit) as end:
+        ledger.main(["--zoo", *networks])
+    return end.value.code
+
+
+def test_unknown_network_is_named(capsys):
+    assert visit("resnet18", "resnet19") == 2
+    assert "torchvision has no resnet19" in capsys.readouterr().err
+
+
 def test_zoo_shows_a_layer_that_computes_something_else(monkeypatch, capsys):
-    assert zoo.show(["shufflenet_v2_x0_5", "vit_h_14"])
+    assert visit("shufflenet_v2_x0_5", "vit_h_14") == 0
     assert "1 of 2 networks equal, 1 skipped: vit_h_14" in capsys.readouterr().out
     right = linear._Linear.backward
     monkeypatch.setattr(
         linear._Linear, "backward", lambda ctx, dy: tuple(1.001 * d for d in right(ctx, dy))
     )
-    assert not zoo.show(["shufflenet_v2_x0_5"])
+    assert visit("shufflenet_v2_x0_5") == 1
     assert "gradient" in zoo.visit("shufflenet_v2_x0_5").failure
 
 

@@ -31,6 +31,17 @@ def test_unpooling_keeps_the_maxima(rank):
 
 
 @ranks
+def test_unpooling_refuses_an_image_of_negative_size(rank):
+    y = torch.ones(3, *IMAGE[:rank])
+    ours, ref = both("MaxUnpool", rank, 2, stride=1, padding=4)
+    with pytest.raises(ValueError, match="negative size"):
+        ours(y, y.long())
+    # No row of the table, which asks for one type: torch 2.11 has no check, and overflows later.
+    with pytest.raises((ValueError, RuntimeError)):
+        ref(y, y.long())
+
+
+@ranks
 def test_adaptive_pooling_to_one_sees_the_whole_image(rank):
     x, axes = torch.randn(2, 3, *IMAGE[:rank]), tuple(range(2, rank + 2))
     mean, largest = (getattr(nn, f"Adaptive{kind}Pool{rank}d")(1)(x) for kind in ("Avg", "Max"))

@@ -4,6 +4,7 @@ Containers, ``Module`` and ``Parameter`` are torch's own, so that a model needs 
 """
 
 from torch.nn import (
+    Buffer,
     Module,
     ModuleDict,
     ModuleList,
@@ -11,6 +12,7 @@ from torch.nn import (
     ParameterDict,
     ParameterList,
     Sequential,
+    utils,
 )
 
 from . import functional, init
@@ -130,6 +132,7 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Flatten",
     "Unflatten",
     # torch's own
+    "Buffer",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -139,4 +142,5 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Sequential",
     "functional",
     "init",
+    "utils",
 ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from ._autocast import cast
+from ._autocast import cast_once
 from .activation import softmax
 from .dropout import dropout
 from .init import constant_, xavier_normal_, xavier_uniform_
@@ -51,7 +51,7 @@ def scaled_dot_product_attention(
         ``is_causal``, or a probability outside [0, 1].
     Source: notes 4.3 (named); Vaswani et al. 2017, arXiv 1706.03762.
     """
-    q, k, v = (t for t in cast(query, key, value) if t is not None)
+    (q, k, v), context = cast_once(query, key, value)
     dtype = q.dtype
     _check_operands(q, k, v, attn_mask, dropout_p, is_causal)
     if enable_gqa:
@@ -63,17 +63,18 @@ def scaled_dot_product_attention(
         k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
     if q.dtype in (torch.bfloat16, torch.float16):  # sums of many small numbers: wider, as torch
         q, k, v = q.float(), k.float(), v.float()
-    scores = q * (1 / sqrt(q.shape[-1]) if scale is None else scale) @ k.mT
-    if is_causal:
-        query_index, key_index = (torch.arange(n, device=q.device) for n in scores.shape[-2:])
-        attn_mask = key_index <= query_index.unsqueeze(1)
-    if attn_mask is None:
-        weights = softmax(scores, -1)
-    else:
-        scores = scores + _to_add(attn_mask, scores.dtype, allowed=True)
-        blind = (scores == -torch.inf).all(-1, keepdim=True)
-        weights = softmax(scores.masked_fill(blind, 0), -1).masked_fill(blind, 0)
-    return (dropout(weights, dropout_p) @ v).to(dtype)
+    with context:
+        scores = q * (1 / sqrt(q.shape[-1]) if scale is None else scale) @ k.mT
+        if is_causal:
+            query_index, key_index = (torch.arange(n, device=q.device) for n in scores.shape[-2:])
+            attn_mask = key_index <= query_index.unsqueeze(1)
+        if attn_mask is None:
+            weights = softmax(scores, -1)
+        else:
+            scores = scores + _to_add(attn_mask, scores.dtype, allowed=True)
+            blind = (scores == -torch.inf).all(-1, keepdim=True)
+            weights = softmax(scores.masked_fill(blind, 0), -1).masked_fill(blind, 0)
+        return (dropout(weights, dropout_p) @ v).to(dtype)
 
 
 def _check_operands(

@@ -89,6 +89,8 @@ def _avg_pool(
     """See :class:`AvgPool2d`."""
     if divisor_override == 0:
         raise RuntimeError("divisor_override must not be zero, got 0")
+    if rank == 2 and input.dim() < 3:
+        raise IndexError(f"expected 3 or (batched) 4 axes, got input of size {tuple(input.shape)}")
     window = window_of(rank, kernel_size, stride, padding, ceil_mode=ceil_mode)
     x = checked(input, rank, -rank - 1, (torch.int64,))
     image = x.shape[-rank:]
@@ -195,8 +197,9 @@ class AvgPool2d(_AvgPoolNd):
     Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to the same rank, H' by
         :func:`~dlbook_torch.nn.geometry.output_size`.
     Raises: RuntimeError for an input of another rank, or empty but for its batch, or for padding
-        over half of the window; NotImplementedError for integers, except int64, whose means are
-        rounded towards zero.
+        over half of the window; IndexError for an input of fewer axes (in two dimensions, as in
+        torch); NotImplementedError for integers, except int64, whose means are rounded towards
+        zero.
     Source: notes 7.2.
     """
 

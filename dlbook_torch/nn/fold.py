@@ -166,6 +166,8 @@ def unfold(
 ) -> Tensor:
     """See :class:`Unfold`."""
     window = _window(kernel_size, dilation, padding, stride)
+    if input.dim() < 3:
+        raise IndexError(f"expected images of 3 or (batched) 4 axes, got {tuple(input.shape)}")
     columns = _Unfold.apply(_batch(input, 4, "images"), window)
     return columns if input.dim() == 4 else columns.squeeze(0)
 
@@ -211,8 +213,8 @@ class Unfold(Module):
         stride: pixels from one window to the next.
 
     Shape: ``(N, C, H, W)`` or ``(C, H, W)`` to ``(N, CK, L)`` or ``(CK, L)``, L windows of K cells.
-    Raises: RuntimeError for an input of another rank or without a pixel, for a window that does not
-        fit, and for sizes below 1 or a padding below 0.
+    Raises: RuntimeError for an input of more axes or without a pixel, for a window that does not
+        fit, and for sizes below 1 or a padding below 0; IndexError for an input of fewer axes.
     Source: notes 7.1.
     """
 

@@ -23,10 +23,17 @@ def wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def checked(x: Tensor, rank: int, first: int, integers: tuple[torch.dtype, ...] = ()) -> Tensor:
+def checked(
+    x: Tensor,
+    rank: int,
+    first: int,
+    integers: tuple[torch.dtype, ...] = (),
+    listed: bool | None = None,
+) -> Tensor:
     """An input of a rank and a type that torch pools, empty along none of the axes from ``first``.
 
-    Autocast on the CPU sends what has three axes through float32, as torch's own lists do.
+    Autocast on the CPU sends through float32 what torch's own lists name (``listed``): unless said
+    otherwise, what has three axes.
     """
     if x.dim() not in (rank + 1, rank + 2):
         raise RuntimeError(
@@ -37,7 +44,8 @@ def checked(x: Tensor, rank: int, first: int, integers: tuple[torch.dtype, ...] 
         raise RuntimeError(f"only the batch may be empty, got input of size {tuple(x.shape)}")
     if not x.is_floating_point() and x.dtype not in integers:
         raise NotImplementedError(f"this pooling is not implemented for {x.dtype}")
-    widened = rank == 3 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    listed = rank == 3 if listed is None else listed
+    widened = listed and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
     return wide(x) if widened else x
 
 
@@ -181,7 +189,7 @@ def _max_pool_with_indices(
 ) -> tuple[Tensor, Tensor]:
     """See :class:`MaxPool2d`: its output, and the flat index of every maximum in its image."""
     window = window_of(rank, kernel_size, stride, padding, dilation, ceil_mode)
-    x = checked(input, rank, -rank - 1, INTEGERS)
+    x = checked(input, rank, -rank - 1, INTEGERS, listed=False)
     y, cell = MaxPooling.apply(x, window)
     return y, places(cell, window, x.shape[-rank:])
 

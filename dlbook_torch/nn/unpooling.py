@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from .fold import channels_last
 from .geometry import Size, tuple_of
 from .pooling import checked
 
@@ -50,15 +51,19 @@ def _max_unpool(
     """See :class:`MaxUnpool2d`."""
     kernel, pads = tuple_of(kernel_size, rank, "kernel_size"), tuple_of(padding, rank, "padding")
     steps = kernel if stride is None else tuple_of(stride, rank, "stride")
-    x = checked(input, rank, 1)
+    x = checked(input, rank, 1, listed=True)
     image = _image(x.shape[-rank:], kernel, steps, pads, output_size)
     if indices.dtype != torch.int64:
         raise RuntimeError(f"indices must be int64, got {indices.dtype}")
     if indices.shape != x.shape:
         raise RuntimeError(f"indices of size {tuple(indices.shape)} for a {tuple(x.shape)} input")
-    nothing = x.new_zeros(*x.shape[:-rank], prod(image))
-    y = nothing.scatter(-1, indices.flatten(-rank), x.flatten(-rank))
-    return y.unflatten(-1, image)
+    inner = rank == 2 and channels_last(x)  # the output of two axes lies in memory as the input
+    values, places = (t.flatten(-rank).mT if inner else t.flatten(-rank) for t in (x, indices))
+    axis = -2 if inner else -1
+    shape = list(values.shape)
+    shape[axis] = prod(image)
+    y = x.new_zeros(shape).scatter(axis, places, values)
+    return (y.mT if inner else y).unflatten(-1, image)
 
 
 max_unpool1d, max_unpool2d, max_unpool3d = (partial(_max_unpool, rank) for rank in (1, 2, 3))

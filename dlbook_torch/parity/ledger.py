@@ -178,6 +178,13 @@ def table(lines: list[Line], dtype: str, title: str) -> Table:
     return made
 
 
+def wide_console() -> Console:
+    """A console that does not break the lines of a table that goes into a file."""
+    console = Console()
+    console.width = console.width if console.is_terminal else max(console.width, 130)
+    return console
+
+
 def renewed(text: str, content: str) -> str:
     """A text with ``content`` between its markers; of a text without them nothing stays."""
     before, start, rest = text.partition(START)
@@ -201,7 +208,18 @@ def parsed(args: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help=f"write it as Markdown: between {START} and {END} if FILE has them",
     )
+    parser.add_argument(
+        "--zoo",
+        nargs="*",
+        metavar="NETWORK",
+        help="instead of layers: torchvision's networks, converted; all of them take some minutes",
+    )
     given = parser.parse_args(args)
+    if given.zoo is not None:
+        from .zoo import names as networks  # torchvision takes seconds
+
+        if unknown := sorted(set(given.zoo) - set(networks())):
+            parser.error(f"--zoo: torchvision has no {', '.join(unknown)}")
     try:
         torch.empty(0, device=given.device, dtype=getattr(torch, given.dtype))
     except Exception as error:
@@ -216,6 +234,10 @@ def parsed(args: list[str] | None) -> argparse.Namespace:
 def main(args: list[str] | None = None) -> None:
     """Print the ledger; exit 1 if anything differs from torch, 2 if the command makes no sense."""
     given = parsed(args)
+    if given.zoo is not None:
+        from .zoo import show
+
+        sys.exit(0 if show(wide_console(), given.zoo or None) else 1)
     lines = audit(
         given.dtype,
         given.device,
@@ -224,9 +246,7 @@ def main(args: list[str] | None = None) -> None:
     )
     name = torch.cuda.get_device_name(given.device) if "cuda" in given.device else given.device
     title = f"torch {torch.__version__}, {name}, {given.dtype}"
-    console = Console()
-    console.width = console.width if console.is_terminal else max(console.width, 130)
-    console.print(table(lines, given.dtype, title))
+    wide_console().print(table(lines, given.dtype, title))
     failures = [failure for line in lines for failure in line.failures]
     for failure in failures:
         print(failure)

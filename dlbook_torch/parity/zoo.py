@@ -25,7 +25,11 @@ from .checks import ELEMENTARY, Errors, Recorder
 
 LIMIT = 150  # million parameters that fit beside their gradients, twice, in float64
 SMALL = (4, 64)  # images and their side: what most networks take without starving a BatchNorm
-SIZES = {"inception_v3": (2, 299), "maxvit_t": (2, 224)}  # an auxiliary head and a grid set these
+SIZES = {  # set by an auxiliary head, a grid, patches
+    "inception_v3": (2, 299),
+    "maxvit_t": (2, 224),
+    "vit_h_14": (2, 56),
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     name: dict(init_weights=False) for name in ("googlenet", "inception_v3")
 }  # their default warns that it is slow
@@ -211,11 +215,12 @@ def zoo_table(lines: list[Network], title: str = "torchvision's networks, conver
     return made
 
 
-def show(only: Iterable[str] | None = None, limit: float = LIMIT) -> bool:
+def show(console: Console, only: Iterable[str] | None = None, limit: float = LIMIT) -> bool:
     """Visit, print the table and the total; whether all networks are equal."""
     lines = list(zoo(only, limit, lambda todo: track(todo, "Converting the zoo", transient=True)))
-    Console().print(zoo_table(lines))
+    console.print(zoo_table(lines))
     equal = sum(line.verdict() == "equal" for line in lines)
     skipped = [line.name for line in lines if line.skipped]
-    print(f"{equal} of {len(lines)} networks equal, {len(skipped)} skipped: {', '.join(skipped)}")
+    rest = f", {len(skipped)} skipped: {', '.join(skipped)}" if skipped else ""
+    print(f"{equal} of {len(lines)} networks equal{rest}")
     return not any(line.failure for line in lines)

@@ -226,6 +226,7 @@ REFUSED: list[Refused] = [
     refused("ConvTranspose3d", "(1, 1, 1)", (2, 2, 4, 4, 4), **SMALL, output_padding=1),
     refused("ConvTranspose3d", "circular", **SMALL, padding_mode="circular"),
     refused("Unfold", "(1, 2, 3, 5, 6)", (1, 2, 3, 5, 6), kernel_size=2),
+    refused("Unfold", "(5, 6)", (5, 6), IndexError, kernel_size=2),
     refused("Unfold", "(0, 5, 6)", (0, 5, 6), kernel_size=2),
     refused("Unfold", "(2, 2, 0, 6)", (2, 2, 0, 6), kernel_size=2, padding=2),
     refused("Unfold", "(0, 0)", (2, 5, 6), kernel_size=0),

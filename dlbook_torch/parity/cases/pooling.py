@@ -134,6 +134,7 @@ REFUSED: list[Refused] = [
     refused("MaxPool3d", "(2, 2)", x(*VOLUME), kernel_size=(2, 2)),
     refused("AvgPool1d", "(1, 1, 1, 7)", x(1, 1, 1, 7), kernel_size=2),
     refused("AvgPool1d", "(9,)", x(3, 7), kernel_size=9),
+    refused("AvgPool2d", "(7, 6)", x(7, 6), IndexError, kernel_size=2),
     refused("AvgPool2d", "1, 7, 6)", x(1, 1, 1, 7, 6), kernel_size=2),
     refused("AvgPool2d", "pad=2", x(3, 7, 6), kernel_size=2, padding=2),
     refused("AvgPool2d", "divisor_override", x(3, 7, 6), kernel_size=2, divisor_override=0),
@@ -169,7 +170,6 @@ REFUSED: list[Refused] = [
     refused("MaxUnpool2d", "int32", maxima(1, torch.int32), kernel_size=2),
     refused("MaxUnpool2d", "[9, 9]", maxima(1, torch.int64, [9, 9]), ValueError, kernel_size=2),
     refused("MaxUnpool2d", "[6]", maxima(1, torch.int64, [6]), ValueError, kernel_size=2),
-    refused("MaxUnpool2d", "-4", maxima(1), ValueError, kernel_size=2, stride=1, padding=4),
     refused(
         "MaxUnpool2d",
         "(1, 3, 1)",
