@@ -134,6 +134,21 @@ def test_half_precision_on_the_cpu_rounds_once_however_long_the_sums(name, dtype
         assert ((t - true).abs() <= 0.51 * ulp + 1e-5 * true.abs().max()).all()
 
 
+def test_gradient_of_filters_in_half_precision_is_rounded_once(monkeypatch):
+    monkeypatch.setattr(conv, "CHUNK_BYTES", 1)  # one image at a time
+    x, layer = torch.rand(200, 1, 3, 3).bfloat16(), nn.Conv2d(1, 1, 3, dtype=torch.bfloat16)
+    layer(x).sum().backward()
+    assert_close(layer.weight.grad, x.float().sum(0, keepdim=True).bfloat16(), rtol=1e-2, atol=0)
+
+
+def test_output_size_of_a_dilated_transposed_convolution():
+    how = dict(kernel_size=3, stride=3, dilation=2, padding=1)
+    ours, ref = (library.ConvTranspose2d(1, 1, **how) for library in (nn, torch.nn))
+    ref.load_state_dict(ours.state_dict())
+    x = torch.randn(1, 1, 4, 3)
+    assert_close(ours(x, output_size=(13, 11)), ref(x, output_size=(13, 11)))
+
+
 @pytest.mark.parametrize("case", FAMILY, ids=str)
 def test_autocast_computes_in_the_type_that_torch_computes_in(case):
     (ours, ref), a = case.twins(torch.float32), case.inputs(torch.float32)

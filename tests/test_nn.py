@@ -134,11 +134,34 @@ def test_activation_is_as_exact_as_torchs_in_16_bits(case, dtype):
     assert (mine.sum(1) <= 1.05 * theirs.sum(1)).all()
 
 
+def test_relu6_is_a_function_too():
+    x = torch.linspace(-1, 8, 19)
+    assert_close(functional.relu6(x), torch.nn.functional.relu6(x))
+
+
+def test_tanh_keeps_its_digits_near_zero():
+    x = torch.tensor([1e-12, -1e-8, 1e-5], dtype=torch.float64)
+    assert_close(nn.Tanh()(x), torch.tanh(x), rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
-@pytest.mark.parametrize("row", [[1e4, 0.0], [-1e4, 0.0], [3.0, 3.0], [-torch.inf, 0.0]], ids=str)
+@pytest.mark.parametrize(
+    "row",
+    [[1e4, 0.0], [-1e4, 0.0], [3.0, 3.0], [-torch.inf, 0.0], [[1e4, 0.0], [0.0, 0.0]]],
+    ids=str,
+)
 def test_softmax_survives_the_exponentials_that_overflow(name, row):
     x = torch.tensor([row])
     assert_close(getattr(nn, name)(dim=1)(x), getattr(torch.nn, name)(dim=1)(x))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_is_computed_in_the_type_that_is_asked_for(name):
+    x = torch.randn(3, 4)
+    ours, ref = (
+        getattr(f, name)(x, 1, dtype=torch.float64) for f in (functional, torch.nn.functional)
+    )
+    assert_close(ours, ref)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (4, 5), (2, 4, 5), (2, 3, 4, 5)], ids=str)
@@ -150,6 +173,34 @@ def test_softmax_guesses_the_axis_that_torch_guesses_and_warns(shape):
         assert_close(nn.Softmax()(x), expected)
 
 
+@pytest.mark.parametrize("name", ["NLLLoss", "CrossEntropyLoss"])
+def test_loss_of_nothing_of_bytes_and_of_scores_that_overflow(name):
+    x = 1e4 * torch.eye(3, dtype=torch.float64)
+    for t in (torch.full((3,), -100), torch.tensor([0, 1, 1], dtype=torch.uint8)):
+        ours, ref = (getattr(library, name)()(x, t) for library in (nn, torch.nn))
+        assert_close(ours, ref, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:size_average and reduce args:UserWarning")
+@pytest.mark.parametrize("size_average, reduce", [(False, None), (True, True), (None, False)])
+def test_loss_understands_the_old_words_for_reduction(size_average, reduce):
+    x, t, old = torch.randn(4, 5), torch.randn(4, 5), dict(size_average=size_average, reduce=reduce)
+    expected = torch.nn.functional.mse_loss(x, t, **old)
+    assert_close(nn.MSELoss(**old)(x, t), expected)
+    assert_close(functional.mse_loss(x, t, **old), expected)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_mse_loss_weighs_its_elements_and_their_mean(reduction):
+    x, t, weight = torch.randn(3, 4, 5).unbind()
+    weight = weight.abs()
+    ours, ref = (
+        f.mse_loss(x, t, weight=weight, reduction=reduction)
+        for f in (functional, torch.nn.functional)
+    )
+    assert_close(ours, ref)
+
+
 def test_max_pool_gives_a_tie_to_the_first_and_nan_wins():
     x = torch.tensor([[[1.0, 1.0, 0.0, torch.nan], [1.0, 0.0, 2.0, 5.0]]], requires_grad=True)
     y, index = nn.MaxPool2d(2, return_indices=True)(x)
@@ -157,6 +208,18 @@ def test_max_pool_gives_a_tie_to_the_first_and_nan_wins():
     assert torch.isnan(y[0, 0, 1])
     y.backward(torch.ones_like(y))
     assert x.grad.tolist() == [[[1, 0, 0, 1], [0, 0, 0, 0]]]
+
+
+def test_max_pool_of_minus_infinity_points_to_the_first_pixel_inside():
+    x, how = torch.full((1, 6, 5), -torch.inf), (2, 1, 1, 3)
+    ours, ref = (m.MaxPool2d(*how, return_indices=True)(x) for m in (nn, torch.nn))
+    assert torch.equal(ours[1], ref[1])
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+def test_pooling_function_steps_by_its_kernel_unless_told_otherwise(name):
+    x = torch.randn(2, 3, 6, 5)
+    assert_close(getattr(functional, name)(x, 2), getattr(torch.nn.functional, name)(x, 2))
 
 
 IN_PLACE = [
@@ -244,6 +307,33 @@ def test_dropout_keeps_the_expectation_not_the_variance():
     assert y.var().item() == pytest.approx(9 * p / (1 - p), rel=0.02)
 
 
+@pytest.mark.parametrize("p", [-0.1, 1.5])
+def test_dropout_function_refuses_what_is_no_probability(p):
+    with pytest.raises(ValueError, match=str(p)):
+        functional.dropout(torch.ones(2), p)
+
+
+@pytest.mark.parametrize("momentum", [None, 0.3])
+def test_running_statistics_of_several_batches_and_their_reset(momentum):
+    ours, ref = (m.BatchNorm1d(3, momentum=momentum) for m in (nn, torch.nn))
+    for batch in torch.randn(3, 4, 3):
+        assert_close(ours(batch), ref(batch))
+    assert_close(ours.state_dict(), ref.state_dict())
+    torch.nn.init.zeros_(ours.weight)
+    ours.reset_parameters()
+    assert_close(ours.state_dict(), nn.BatchNorm1d(3).state_dict())
+
+
+def test_statistics_of_half_precision_are_summed_in_single():
+    x, (ours, ref) = torch.randn(64, 3) + 10, (m.BatchNorm1d(3) for m in (nn, torch.nn))
+    assert_close(ours(x.bfloat16()), ref(x.bfloat16()))
+    assert_close(ours.state_dict(), ref.state_dict())
+
+
+def test_batch_norm_without_shift():
+    assert set(dict(nn.BatchNorm2d(3, bias=False).named_parameters())) == {"weight"}
+
+
 def test_running_statistics_keep_no_graph():
     norm = nn.BatchNorm1d(3)
     norm(torch.randn(4, 3, requires_grad=True))
@@ -266,12 +356,13 @@ def test_large_batch_is_cut_in_pieces_without_a_difference():
 
 
 @pytest.mark.parametrize("size", [5, 6, 7, 28])
-@pytest.mark.parametrize("kernel, stride, padding", [(5, 2, 0), (3, 1, 1), (2, 3, 1), (3, 2, 1)])
-def test_output_size_is_the_size_of_torchs_output(size, kernel, stride, padding):
-    y = torch.nn.MaxPool1d(kernel, stride, padding)(torch.zeros(1, 1, size))
-    assert geometry.output_size(size, kernel, stride, padding) == y.shape[-1]
-    y = torch.nn.MaxPool1d(kernel, stride, padding, ceil_mode=True)(torch.zeros(1, 1, size))
-    assert geometry.output_size(size, kernel, stride, padding, ceil_mode=True) == y.shape[-1]
+@pytest.mark.parametrize(
+    "how", [(5, 2, 0), (3, 1, 1), (2, 3, 1), (3, 2, 1), (3, 1, 1, 2), (2, 2, 1, 3)], ids=str
+)
+def test_output_size_is_the_size_of_torchs_output(size, how):
+    for ceil_mode in (False, True):
+        y = torch.nn.MaxPool1d(*how, ceil_mode=ceil_mode)(torch.zeros(1, 1, size))
+        assert geometry.output_size(size, *how, ceil_mode=ceil_mode) == y.shape[-1]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "f16"])
@@ -293,3 +384,10 @@ def test_autocast_gives_the_types_that_torch_gives(dtype):
         for p, q in zip(ours.parameters(), ref.parameters(), strict=True):
             assert p.grad.dtype == q.grad.dtype
             assert_close(p.grad, q.grad, rtol=5e-2, atol=5e-2)
+
+
+def test_autocast_leaves_double_precision_alone():
+    x = torch.randn(4, 5, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        for library in (nn, torch.nn):
+            assert library.Linear(5, 3, dtype=torch.float64)(x).dtype == torch.float64

@@ -45,6 +45,42 @@ def test_ours_refuses_what_torch_refuses_and_names_the_value(name, kwargs, value
 
 
 @each
+def test_state_has_torchs_types_and_sizes(rule):
+    twins = [rule.build(library) for library in (optim, torch.optim)]
+    list(checks.push(1, *twins))
+    ours, ref = (
+        {
+            i: {key: (t.dtype, t.shape) for key, t in state.items()}
+            for i, state in optimizer.state_dict()["state"].items()
+        }
+        for _, optimizer in twins
+    )
+    assert ours == ref
+
+
+@each
+def test_gradient_is_read_and_never_written(rule):
+    params, optimizer = rule.build(optim)
+    gradients = [torch.randn_like(p) for p in params]
+    for p, g in zip(params, gradients, strict=True):
+        p.grad = g.clone()
+    for _ in range(2):
+        optimizer.step()
+    assert_close([p.grad for p in params], gradients, rtol=0, atol=0)
+
+
+@each
+def test_parameter_without_a_gradient_is_left_alone(rule):
+    params, optimizer = rule.build(optim)
+    before = [p.detach().clone() for p in params]
+    params[0].grad = torch.ones_like(params[0])
+    optimizer.step()
+    same = [torch.equal(p, q) for p, q in zip(params, before, strict=True)]
+    assert same == [False, True, True]
+    assert set(optimizer.state) <= {params[0]}
+
+
+@each
 def test_rule_is_handwritten(rule):
     checks.handwritten_rule(rule)
 

@@ -230,3 +230,16 @@ def test_layers_are_exported_for_any_batch(name, args, layout):
     program = torch.export.export(ours, (x,), dynamic_shapes=(batch,)).module()
     for t in (x, torch.randn(5, 3, 6, 5).to(memory_format=layout)):
         assert_close(program(t), ref(t))
+
+
+def test_indices_of_a_window_with_more_cells_than_a_byte_counts():
+    x = torch.randn(2, 20, 18)
+    ours, ref = (library.MaxPool2d(17, 1, return_indices=True)(x) for library in (nn, torch.nn))
+    assert torch.equal(ours[1], ref[1])
+
+
+def test_unpooling_function_steps_by_its_kernel_unless_told_otherwise():
+    x = torch.randn(2, 3, 6, 4)
+    y, index = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    ours, ref = (f.max_unpool2d(y, index, 2) for f in (functional, torch.nn.functional))
+    assert_close(ours, ref)

@@ -86,6 +86,12 @@ def test_bytes_are_at_most_one_from_torchs(mode):
     assert_close(y, F.interpolate(x, scale_factor=1.7, **mode), rtol=0, atol=1)
 
 
+def test_bytes_are_rounded_and_not_cut_off():
+    x = torch.randint(256, (2, 3, 5, 4), dtype=torch.uint8)
+    y, exact = (interpolate(t, (7, 9), mode="bilinear") for t in (x, x.double()))
+    assert (y - exact).abs().max() <= 0.51
+
+
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_integers_are_refused(mode):
     for f in (F.interpolate, interpolate):

@@ -79,6 +79,7 @@ CASES: list[Case] = [
     conv(kernel_size=2, bias=False),
     conv(kernel_size=1),
     conv(kernel_size=(6, 5)),
+    conv((2, 6, 5), kernel_size=(6, 5)),
     conv(kernel_size=3, stride=(3, 2)),
     conv(kernel_size=3, dilation=2),
     conv(kernel_size=(2, 3), dilation=(3, 1), stride=(1, 2), padding=(2, 1)),

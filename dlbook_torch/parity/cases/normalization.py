@@ -10,7 +10,7 @@ HAS_BIAS = "bias" in signature(torch.nn.BatchNorm2d).parameters  # from torch 2.
 
 CASES: list[Case] = [
     *rows("6.4", "BatchNorm1d", (4, 3), (4, 3, 5), num_features=3),
-    *rows("6.4", "BatchNorm2d", IMAGE, (2, 3, 1, 1), num_features=3),
+    *rows("6.4", "BatchNorm2d", IMAGE, (2, 3, 1, 1), (1, 3, 4, 2), num_features=3),
     *rows("6.4", "BatchNorm3d", (2, 3, 2, 1, 3), (2, 3, 1, 1, 1), num_features=3),
     *(rows("6.4", "BatchNorm2d", IMAGE, num_features=3, bias=False) if HAS_BIAS else []),
     *[

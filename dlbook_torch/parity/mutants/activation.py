@@ -1,0 +1,252 @@
+"""Mistakes in the perceptron and the activations (notes 2, 3.2, 3.4)."""
+
+from .base import Mutant, mutants, quick
+
+FILE = "nn/activation.py"
+
+MUTANTS: list[Mutant] = [
+    *mutants(
+        "nn/perceptron.py",
+        "test_perceptron.py",
+        (
+            "step: fires at the threshold",
+            "return (x > 0).to(x.dtype)",
+            "return (x >= 0).to(x.dtype)",
+        ),
+        (
+            "perceptron: turns away from the truth",
+            "error = t_n - self(x_n)",
+            "error = self(x_n) - t_n",
+        ),
+        ("perceptron: the bias never learns", "self.bias.add_(lr * error)", "self.bias.add_(0.0)"),
+        (
+            "perceptron: NAND in the place of OR",
+            "NAND(device, dtype), OR(",
+            "OR(device, dtype), OR(",
+        ),
+    ),
+    *mutants(
+        FILE,
+        quick("-Sigmoid-"),
+        (
+            "sigmoid: a form that overflows to nan",
+            "return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)",
+            "return (torch.exp(wide(x)) / (1 + torch.exp(wide(x)))).to(x.dtype)",
+        ),
+        (
+            "sigmoid: gradient 0 at 0",
+            "return (d * y * (1 - y)).to(dy.dtype)",
+            "return (d * y * (1 - y) * (y != 0.5)).to(dy.dtype)",
+        ),
+        (
+            "sigmoid: second derivative of a constant",
+            "return (d * y * (1 - y)).to(dy.dtype)",
+            "return (d * (y * (1 - y)).detach()).to(dy.dtype)",
+        ),
+    ),
+    *mutants(
+        FILE,
+        quick("-Tanh- or test_tanh"),
+        (
+            "tanh: nan at large x",
+            "z = torch.expm1(wide(x).abs().mul_(-2))",
+            "z = -torch.expm1(wide(x).abs() * 2) / torch.exp(wide(x).abs() * 2)",
+        ),
+        (
+            "tanh: inexact near 0",
+            "z = torch.expm1(wide(x).abs().mul_(-2))",
+            "z = torch.exp(wide(x).abs().mul_(-2)).sub_(1)",
+        ),
+        (
+            "tanh: the sign of -0 lost",
+            "torch.copysign(z / (z + 2), x)",
+            "(z / (z + 2) * torch.where(x < 0, 1, -1))",
+        ),
+        (
+            "tanh: derivative 1 - |y|",
+            "return (d * (1 - y * y)).to(dy.dtype)",
+            "return (d * (1 - y.abs())).to(dy.dtype)",
+        ),
+    ),
+    *mutants(
+        FILE,
+        quick("-ReLU-"),
+        (
+            "relu: gradient 0.5 at 0",
+            "if inplace else _ReLU.apply(input, False)",
+            "if inplace else torch.maximum(input, torch.zeros_like(input))",
+        ),
+        (
+            "relu: gradient 1 at 0",
+            "if inplace else _ReLU.apply(input, False)",
+            "if inplace else torch.where(input.detach() < 0, 0, input + 0)",
+        ),
+        ("relu: nan lost", "else x.clamp(min=0)", "else torch.where(x > 0, x, 0)"),
+        ("relu: inplace ignored", "return relu(input, self.inplace)", "return relu(input)"),
+        (
+            "relu: what is cut off gets a gradient",
+            "dy.masked_fill(y <= 0, 0)",
+            "dy.masked_fill(y < 0, 0)",
+        ),
+    ),
+    *mutants(
+        FILE,
+        quick("-Softmax- or -LogSoftmax- or -Softmin- or test_softmax"),
+        (
+            "softmax: without the maximum",
+            "e = torch.exp(a - a.amax(dim, keepdim=True))",
+            "e = torch.exp(a)",
+        ),
+        (
+            "softmax: the maximum of the whole batch",
+            "e = torch.exp(a - a.amax(dim, keepdim=True))",
+            "e = torch.exp(a - a.amax())",
+        ),
+        (
+            "softmax: backward without the inner product",
+            "(y * (d - (d * y).sum(ctx.dim, keepdim=True)))",
+            "(y * d)",
+        ),
+        (
+            "softmax: inner product along the last axis",
+            "(d * y).sum(ctx.dim, keepdim=True)",
+            "(d * y).sum(-1, keepdim=True)",
+        ),
+        ("softmax: another guess of the axis", "in (0, 1, 3) else 1", "in (0, 1) else 1"),
+        (
+            "softmax: dtype ignored",
+            "x = full(input) if dtype is None else input.to(dtype)\n"
+            '    return _Softmax.apply(x, _axis("softmax", ',
+            'x = full(input)\n    return _Softmax.apply(x, _axis("softmax", ',
+        ),
+        (
+            "softmin: the sign forgotten",
+            "return _Softmax.apply(-x, ",
+            "return _Softmax.apply(x, ",
+        ),
+        (
+            "log_softmax: sum along the last axis",
+            "return y.sub_(y.exp().sum(dim, keepdim=True).log_())",
+            "return y.sub_(y.exp().sum(-1, keepdim=True).log_())",
+        ),
+        (
+            "log_softmax: the logarithm of a probability that rounds to 0",
+            "return y.sub_(y.exp().sum(dim, keepdim=True).log_())",
+            "return y.exp().div(y.exp().sum(dim, keepdim=True)).log_()",
+        ),
+        (
+            "log_softmax: backward with x for y",
+            "return (d - y.exp() * d.sum(ctx.dim, keepdim=True))",
+            "return (d - y * d.sum(ctx.dim, keepdim=True))",
+        ),
+        (
+            "log_softmax: second derivative of a constant",
+            "return (d - y.exp() * d.sum(ctx.dim, keepdim=True))",
+            "return (d - y.exp().detach() * d.sum(ctx.dim, keepdim=True))",
+        ),
+        (
+            "log_softmax: dtype ignored",
+            "x = full(input) if dtype is None else input.to(dtype)\n    return _LogSoftmax",
+            "x = full(input)\n    return _LogSoftmax",
+        ),
+    ),
+    *mutants(
+        "nn/activation_piecewise.py",
+        quick("-Hardtanh- or relu6"),
+        (
+            "hardtanh: gradient 1 at the bounds",
+            "dy.masked_fill((t <= min_val) | (t >= max_val), 0)",
+            "dy.masked_fill((t < min_val) | (t > max_val), 0)",
+        ),
+        (
+            "relu6: bend at 5",
+            "return hardtanh(input, 0.0, 6.0, inplace)",
+            "return hardtanh(input, 0.0, 5.0, inplace)",
+        ),
+        (
+            "relu6: unbounded as a layer",
+            "super().__init__(0.0, 6.0, inplace)",
+            "super().__init__(0.0, 6.5, inplace)",
+        ),
+    ),
+    *mutants(
+        "nn/activation_piecewise.py",
+        quick("-LeakyReLU- or -ELU-"),
+        (
+            "leaky_relu: gradient 1 at 0",
+            "torch.where(t > 0, dy, dy * negative_slope)",
+            "torch.where(t >= 0, dy, dy * negative_slope)",
+        ),
+        (
+            "leaky_relu: a negative slope allowed in place",
+            "if inplace and slope < 0:",
+            "if inplace and slope < -9:",
+        ),
+        ("elu: inexact near 0", "torch.expm1(a).mul_(alpha)", "torch.exp(a).sub_(1).mul_(alpha)"),
+        (
+            "elu: in-place derivative from x",
+            "slope = t + alpha if ctx.inplace else",
+            "slope = t + 1 if ctx.inplace else",
+        ),
+        (
+            "elu: an inf spoils the second derivative",
+            "alpha * torch.exp(t.clamp(max=0))",
+            "alpha * torch.exp(t)",
+        ),
+    ),
+    *mutants(
+        "nn/activation_piecewise.py",
+        quick("-Hardsigmoid- or -Hardswish-"),
+        (
+            "hardsigmoid: gradient at the bends",
+            "torch.where(x.abs() < 3, ",
+            "torch.where(x.abs() <= 3, ",
+        ),
+        ("hardsigmoid: slope 1/5", "dy / 6, 0)", "dy / 5, 0)"),
+        (
+            "hardswish: gradient between the bends only",
+            ".masked_fill(x >= 3, 1)",
+            ".masked_fill(x >= 3, 0)",
+        ),
+        (
+            "hardswish: gradient at the upper bend",
+            ".masked_fill(x >= 3, 1)",
+            ".masked_fill(x > 3, 1)",
+        ),
+    ),
+    *mutants(
+        "nn/activation_smooth.py",
+        quick("-LogSigmoid- or -Softplus- or -SiLU- or -GELU-"),
+        (
+            "logsigmoid: a form that overflows to -inf",
+            "a.clamp(max=0) - a.abs().neg_().exp_().log1p_()",
+            "-a.neg().exp_().log1p_()",
+        ),
+        ("logsigmoid: derivative of the other side", "(d * sigmoid(-x))", "(d * sigmoid(x))"),
+        (
+            "softplus: threshold on x instead of beta x",
+            "torch.where(z > threshold, a, ",
+            "torch.where(a > threshold, a, ",
+        ),
+        ("softplus: not divided by beta", ".exp().log1p_().div_(beta)", ".exp().log1p_()"),
+        (
+            "softplus: derivative without the threshold",
+            "torch.where(z > ctx.threshold, d, d * sigmoid(z))",
+            "(d * sigmoid(z))",
+        ),
+        ("silu: derivative of the sigmoid alone", "(1 + x * (1 - s))).to", "(2 - s)).to"),
+        ("silu: second derivative of a constant", "s = sigmoid(x)\n", "s = sigmoid(x).detach()\n"),
+        ("gelu: density without its root of 2 pi", "/ sqrt(2 * pi)", "/ sqrt(pi)"),
+        (
+            "gelu: another constant in the cubic",
+            "z = sqrt(8 / pi) * a * (1 + 0.044715",
+            "z = sqrt(8 / pi) * a * (1 + 0.0447",
+        ),
+        (
+            "gelu: derivative of the cubic without its 3",
+            "(1 + 3 * 0.044715 * x * x)",
+            "(1 + 0.044715 * x * x)",
+        ),
+        ("gelu: approximate ignored", 'if approximate == "tanh" else', 'if approximate == "" else'),
+    ),
+]
