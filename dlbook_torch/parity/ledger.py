@@ -212,7 +212,8 @@ def parsed(args: list[str] | None) -> argparse.Namespace:
         "--zoo",
         nargs="*",
         metavar="NETWORK",
-        help="instead of layers: torchvision's networks, converted; all of them take some minutes",
+        help="instead of layers: torchvision's networks, converted. All of them take ten minutes; "
+        "above 150 million parameters they have to be named, and need up to 18 GB",
     )
     given = parser.parse_args(args)
     if given.zoo is not None:

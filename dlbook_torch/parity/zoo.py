@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import torch
@@ -198,11 +199,11 @@ def visit(name: str, limit: float = LIMIT) -> Network:
 
 def zoo(
     only: Iterable[str] | None = None,
-    limit: float = LIMIT,
     watch: Callable[[list[str]], Iterable[str]] = iter,
 ) -> Iterator[Network]:
-    """Visit every network of up to ``limit`` million parameters, or those named, one by one."""
-    return (visit(name, limit) for name in watch(list(names() if only is None else only)))
+    """Visit every network of up to ``LIMIT`` million parameters, or those named, one by one."""
+    todo, limit = (names(), LIMIT) if only is None else (list(only), inf)
+    return (visit(name, limit) for name in watch(todo))
 
 
 def zoo_table(lines: list[Network], title: str = "torchvision's networks, converted") -> Table:
@@ -216,9 +217,9 @@ def zoo_table(lines: list[Network], title: str = "torchvision's networks, conver
     return made
 
 
-def show(console: Console, only: Iterable[str] | None = None, limit: float = LIMIT) -> bool:
+def show(console: Console, only: Iterable[str] | None = None) -> bool:
     """Visit, print the table and the total; whether all networks are equal."""
-    lines = list(zoo(only, limit, lambda todo: track(todo, "Converting the zoo", transient=True)))
+    lines = list(zoo(only, lambda todo: track(todo, "Converting the zoo", transient=True)))
     console.print(zoo_table(lines))
     equal = sum(line.verdict() == "equal" for line in lines)
     skipped = [line.name for line in lines if line.skipped]
