@@ -217,7 +217,7 @@ def test_activation_refuses_the_types_of_number_that_torch_refuses(case):
     for x in (torch.tensor([-2, 0, 3, 9]), torch.tensor([True, False])):
         try:
             expected = ref(x)
-        except NotImplementedError:
+        except RuntimeError:  # in later versions, its NotImplementedError
             with pytest.raises(NotImplementedError, match=str(x.dtype)):
                 ours(x)
         else:

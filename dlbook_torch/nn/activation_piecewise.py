@@ -196,7 +196,7 @@ class _ELU(_Pieces):
         t, d, (alpha,) = wide(*ctx.saved_tensors), wide(dy), ctx.bends
         _needs_sign(alpha, "alpha", ctx.inplace)
         # exp only where it is asked for: where it is not, an inf would spoil the next derivative
-        slope = t + alpha if ctx.inplace else alpha * torch.exp(t.clamp(max=0))
+        slope = t + alpha if ctx.inplace else alpha * torch.exp(t.masked_fill(t >= 0, 0))
         return torch.where(t > 0, d, d * slope).to(dy.dtype), None, None
 
 
