@@ -227,7 +227,10 @@ IN_PLACE = [
 ]
 
 
-@pytest.mark.parametrize("case", [*IN_PLACE, Case("6.5", "Dropout", (50,), dict(p=0.3))], ids=str)
+IN_PLACE_OR_DROPOUT = [*IN_PLACE, Case("6.5", "Dropout", (50,), dict(p=0.3))]
+
+
+@pytest.mark.parametrize("case", IN_PLACE_OR_DROPOUT, ids=str)
 def test_inplace_writes_over_the_input_and_only_then(case):
     for inplace in (True, False):
         layer = getattr(nn, case.name)(**case.kwargs, inplace=inplace)
@@ -240,9 +243,10 @@ def test_inplace_writes_over_the_input_and_only_then(case):
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-@pytest.mark.parametrize("case", IN_PLACE, ids=str)
-def test_inplace_activation_passes_on_the_gradient_that_torchs_does(case, compiled):
+@pytest.mark.parametrize("case", IN_PLACE_OR_DROPOUT, ids=str)
+def test_inplace_layer_passes_on_the_gradient_that_torchs_does(case, compiled):
     def slopes(library):
+        torch.manual_seed(0)  # of the masks
         layer = getattr(library, case.name)(**case.kwargs, inplace=True)
         call = lambda x: layer(x * 1)  # noqa: E731
         if compiled and library is nn:
@@ -276,7 +280,7 @@ def test_activation_refuses_the_types_of_number_that_torch_refuses(case):
     for x in (torch.tensor([-2, 0, 3, 9]), torch.tensor([True, False])):
         try:
             expected = ref(x)
-        except NotImplementedError:
+        except RuntimeError:  # in later versions, its NotImplementedError
             with pytest.raises(NotImplementedError, match=str(x.dtype)):
                 ours(x)
         else:

@@ -14,6 +14,15 @@ def wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
+def answer(y: Tensor, x: Tensor) -> Tensor:
+    """What a forward computed from x, rounded to x's type.
+
+    A copy while compiling, where it is free: torch 2.11 compiles a forward to zero gradients if its
+    last step returns the tensor it was given (in place, or converting to the type it has).
+    """
+    return y.to(x.dtype, copy=torch.compiler.is_compiling())
+
+
 def full(x: Tensor) -> Tensor:
     """What sums exponentials is float32 under autocast on a GPU, result and all; not on the CPU."""
     return wide(x) if x.is_cuda and torch.is_autocast_enabled("cuda") else x

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from ._precision import full, wide
+from ._precision import answer, full, wide
 
 
 def _real(x: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ class _Sigmoid(Function):
     @staticmethod
     def forward(x):
         # exp may overflow: 1 / inf is the right 0
-        return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)
+        return answer(torch.exp(-wide(x)).add_(1).reciprocal_(), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -62,7 +62,7 @@ class _Tanh(Function):
     @staticmethod
     def forward(x):
         z = torch.expm1(wide(x).abs().mul_(-2))  # in (-1, 0]: no overflow, and exact near 0
-        return torch.copysign(z / (z + 2), x).to(x.dtype)
+        return answer(torch.copysign(z / (z + 2), x), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -123,7 +123,7 @@ class _ReLU(Function):
 
 def written_over(x: Tensor, function: type[Function], *args: Any) -> Tensor:
     """``function``'s values written over x, for one whose last argument says so."""
-    if torch.compiler.is_compiling():  # older tracers know no mark_dirty, and save memory anyway
+    if torch.compiler.is_compiling():  # a tracer does not see that y is x, and saves memory anyway
         return x.copy_(function.apply(x.clone(), *args, False))
     return function.apply(x, *args, True)
 
@@ -180,7 +180,7 @@ class _Softmax(Function):
             return x.clone()  # there is no maximum to subtract
         a = wide(x).contiguous()  # as torch's answer is: it can be viewed in another shape
         e = torch.exp(a - a.amax(dim, keepdim=True))
-        return e.div_(e.sum(dim, keepdim=True)).to(x.dtype)
+        return answer(e.div_(e.sum(dim, keepdim=True)), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -259,7 +259,7 @@ class _LogSoftmax(Function):
             return x.clone()  # there is no maximum to subtract
         a = wide(x).contiguous()  # see softmax
         y = a - a.amax(dim, keepdim=True)
-        return y.sub_(y.exp().sum(dim, keepdim=True).log_()).to(x.dtype)
+        return answer(y.sub_(y.exp().sum(dim, keepdim=True).log_()), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):

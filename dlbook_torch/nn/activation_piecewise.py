@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from ._precision import wide
+from ._precision import answer, wide
 from .activation import flat, written_over
 
 
@@ -33,7 +33,9 @@ class _Pieces(Function):
 class _Hardtanh(_Pieces):
     @staticmethod
     def forward(x, min_val, max_val, inplace):
-        return x.clamp_(min_val, max_val) if inplace else x.clamp(min_val, max_val).to(x.dtype)
+        if inplace:
+            return x.clamp_(min_val, max_val)
+        return answer(x.clamp(min_val, max_val), x)
 
     @staticmethod
     def backward(ctx, dy):
@@ -132,7 +134,7 @@ class _LeakyReLU(_Pieces):
     @staticmethod
     def forward(x, negative_slope, inplace):
         a = wide(x)
-        y = torch.where(a > 0, a, a * negative_slope).to(x.dtype)
+        y = answer(torch.where(a > 0, a, a * negative_slope), x)
         return x.copy_(y) if inplace else y
 
     @staticmethod
@@ -186,7 +188,7 @@ class _ELU(_Pieces):
     @staticmethod
     def forward(x, alpha, inplace):
         a = wide(x)
-        y = torch.where(a < 0, torch.expm1(a).mul_(alpha), a).to(x.dtype)
+        y = answer(torch.where(a < 0, torch.expm1(a).mul_(alpha), a), x)
         return x.copy_(y) if inplace else y
 
     @staticmethod
@@ -194,7 +196,7 @@ class _ELU(_Pieces):
         t, d, (alpha,) = wide(*ctx.saved_tensors), wide(dy), ctx.bends
         _needs_sign(alpha, "alpha", ctx.inplace)
         # exp only where it is asked for: where it is not, an inf would spoil the next derivative
-        slope = t + alpha if ctx.inplace else alpha * torch.exp(t.clamp(max=0))
+        slope = t + alpha if ctx.inplace else alpha * torch.exp(t.masked_fill(t >= 0, 0))
         return torch.where(t > 0, d, d * slope).to(dy.dtype), None, None
 
 
@@ -237,7 +239,7 @@ class _Hardsigmoid(Function):
 
     @staticmethod
     def forward(x):
-        return (wide(x) + 3).clamp(0, 6).div_(6).to(x.dtype)
+        return answer((wide(x) + 3).clamp(0, 6).div_(6), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -281,7 +283,7 @@ class _Hardswish(Function):
     @staticmethod
     def forward(x):
         a = wide(x)
-        return (a + 3).clamp(0, 6).mul_(a).div_(6).to(x.dtype)
+        return answer((a + 3).clamp(0, 6).mul_(a).div_(6), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):

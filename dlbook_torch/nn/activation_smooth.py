@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from ._precision import full, wide
+from ._precision import answer, full, wide
 from .activation import sigmoid
 
 
@@ -17,7 +17,7 @@ class _LogSigmoid(Function):
     @staticmethod
     def forward(x):
         a = wide(x).contiguous()  # as torch's answer is
-        return (a.clamp(max=0) - a.abs().neg_().exp_().log1p_()).to(x.dtype)
+        return answer(a.clamp(max=0) - a.abs().neg_().exp_().log1p_(), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -55,7 +55,7 @@ class _Softplus(Function):
     def forward(x, beta, threshold):
         a = wide(x)
         z = beta * a
-        return torch.where(z > threshold, a, z.exp().log1p_().div_(beta)).to(x.dtype)
+        return answer(torch.where(z > threshold, a, z.exp().log1p_().div_(beta)), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -107,7 +107,7 @@ class _SiLU(Function):
     @staticmethod
     def forward(x):
         a = wide(x)
-        return (a / (-a).exp_().add_(1)).to(x.dtype)
+        return answer(a / (-a).exp_().add_(1), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -157,7 +157,7 @@ class _GELU(Function):
     @staticmethod
     def forward(x):
         a = wide(x)
-        return (a * (a * sqrt(0.5)).erf_().add_(1).mul_(0.5)).to(x.dtype)
+        return answer(a * (a * sqrt(0.5)).erf_().add_(1).mul_(0.5), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -178,7 +178,7 @@ class _TanhGELU(Function):
     def forward(x):
         a = wide(x)
         z = sqrt(8 / pi) * a * (1 + 0.044715 * a * a)
-        return (a / z.neg_().exp_().add_(1)).to(x.dtype)
+        return answer(a / z.neg_().exp_().add_(1), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):

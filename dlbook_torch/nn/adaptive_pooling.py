@@ -34,7 +34,7 @@ def _windows(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
     A window that is too short repeats its last pixel.
     """
-    longest = max((-(-(i + 1) * n // m) - i * n // m for i in range(m)), default=0)
+    longest = max([0, *[-(-(i + 1) * n // m) - i * n // m for i in range(m)]])
     i = torch.arange(m, device=device).unsqueeze(1)
     first, last = i * n // m, ((i + 1) * n - 1) // m
     pixels = first + torch.arange(longest, device=device)

@@ -8,6 +8,7 @@ from torch.autograd import Function
 from torch.nn import Module, Parameter
 
 from ._autocast import HALF, check_types
+from ._precision import answer
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -40,7 +41,8 @@ class _BatchNorm(Function):
         if weight is not None:
             scale = scale * weight
         shift = -rest * scale if bias is None else bias - rest * scale
-        return (centered * _spread(scale, x)).add_(_spread(shift, x)), mean + rest, var
+        y = (centered * _spread(scale, x)).add_(_spread(shift, x))
+        return answer(y, x), mean + rest, var
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from .activation import written_over
+
 
 class _Dropout(Function):
     generate_vmap_rule = True
@@ -45,7 +47,12 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if _checked(p) == 0 or not training or not input.numel():
         return input
     mask = input.new_zeros(()) if p == 1 else _drawn(torch.empty_like(input), p)
-    return _Dropout.apply(input, mask, inplace)
+    return _masked(input, mask, inplace)
+
+
+def _masked(x: Tensor, mask: Tensor, inplace: bool) -> Tensor:
+    """Each element times its mask, written over x or not."""
+    return written_over(x, _Dropout, mask) if inplace else _Dropout.apply(x, mask, False)
 
 
 def _channel_dropout(
@@ -63,7 +70,7 @@ def _channel_dropout(
     if x.dim() < leading:
         raise RuntimeError(f"dropping channels needs at least {leading}D input, got {x.dim()}D")
     mask = x.new_empty(x.shape[:leading] + (1,) * (x.dim() - leading))
-    return _Dropout.apply(x, _drawn(mask, p), inplace)
+    return _masked(x, _drawn(mask, p), inplace)
 
 
 def dropout1d(

@@ -35,7 +35,7 @@ class _Linear(Function):
     @staticmethod
     def forward(x, weight, bias):
         y = x @ weight.mT
-        return y if bias is None else y.add_(bias)
+        return y if bias is None else y + bias
 
     @staticmethod
     def setup_context(ctx, inputs, y):

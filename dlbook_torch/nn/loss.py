@@ -81,7 +81,7 @@ class _SquaredError(Function):
     @staticmethod
     def forward(x, t):
         d = x - t
-        return d.mul_(d)
+        return d * d
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -153,7 +153,7 @@ class _AbsoluteError(Function):
 
     @staticmethod
     def forward(x, t):
-        return (x - t).abs_()
+        return (x - t).abs()
 
     @staticmethod
     def setup_context(ctx, inputs, y):

@@ -10,6 +10,7 @@ from torch.autograd import Function
 from torch.nn import Module, Parameter
 
 from ._autocast import HALF, check_types, widen
+from ._precision import answer
 
 
 def _total(rows: Tensor, weight: Tensor | None) -> Tensor:
@@ -38,7 +39,7 @@ class _LayerNorm(Function):
             y = y * weight
         if bias is not None:
             y = y.add_(bias)
-        return y, mean + rest, var
+        return answer(y, x), mean + rest, var
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
