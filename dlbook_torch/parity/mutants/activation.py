@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
         quick("-Sigmoid-"),
         (
             "sigmoid: a form that overflows to nan",
-            "return torch.exp(-wide(x)).add_(1).reciprocal_().to(x.dtype)",
-            "return (torch.exp(wide(x)) / (1 + torch.exp(wide(x)))).to(x.dtype)",
+            "torch.exp(-wide(x)).add_(1).reciprocal_()",
+            "torch.exp(wide(x)) / (1 + torch.exp(wide(x)))",
         ),
         (
             "sigmoid: gradient 0 at 0",
@@ -126,13 +126,13 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "log_softmax: sum along the last axis",
-            "return y.sub_(y.exp().sum(dim, keepdim=True).log_())",
-            "return y.sub_(y.exp().sum(-1, keepdim=True).log_())",
+            "y.sub_(y.exp().sum(dim, keepdim=True).log_())",
+            "y.sub_(y.exp().sum(-1, keepdim=True).log_())",
         ),
         (
             "log_softmax: the logarithm of a probability that rounds to 0",
-            "return y.sub_(y.exp().sum(dim, keepdim=True).log_())",
-            "return y.exp().div(y.exp().sum(dim, keepdim=True)).log_()",
+            "y.sub_(y.exp().sum(dim, keepdim=True).log_())",
+            "y.exp().div(y.exp().sum(dim, keepdim=True)).log_()",
         ),
         (
             "log_softmax: backward with x for y",
@@ -190,7 +190,7 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "elu: an inf spoils the second derivative",
-            "alpha * torch.exp(t.clamp(max=0))",
+            "alpha * torch.exp(t.masked_fill(t >= 0, 0))",
             "alpha * torch.exp(t)",
         ),
     ),

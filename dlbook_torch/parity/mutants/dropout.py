@@ -41,8 +41,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "dropout: inplace ignored",
-            "_Dropout.apply(input, mask, inplace)",
-            "_Dropout.apply(input, mask, False)",
+            "written_over(x, _Dropout, mask) if inplace else ",
+            "",
         ),
         ("dropout: any p above 0", "if not 0 <= p <= 1:", "if p < 0:"),
     ),

@@ -143,7 +143,11 @@ MUTANTS: list[Mutant] = [
             "if any(abs(m - n) >= s for",
             "if any(abs(m - n) > 99 for",
         ),
-        ("unpool: equal places added up", "y = nothing.scatter(", "y = nothing.scatter_add("),
+        (
+            "unpool: equal places added up",
+            "y = x.new_zeros(shape).scatter(",
+            "y = x.new_zeros(shape).scatter_add(",
+        ),
         (
             "unpool: stride 1 unless said otherwise",
             "steps = kernel if stride is None else",
