@@ -159,7 +159,7 @@ class MaxPooling(Function):
                 best = torch.maximum(pixel, best)
                 where = torch.maximum(where, larger * (cell[tap] + i * step))
             y, cell, step = best, where, step * (1 + len(others))
-        return y.clone() if step == 1 else y, cell  # never a view of x
+        return y if others else y.clone(), cell  # never a view
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):

@@ -148,6 +148,7 @@ LAYERS: list[Promise] = [
     *in_modes("autocast-bfloat16", in_float32(way=replace(MIXED, enter=torch.bfloat16))),
     *in_modes("strided", in_float32(way=checks.STRIDED)),
     *in_modes("channels_last", checks.channels_last, images, of(images, switching)),
+    Promise("in_place_after", checks.gives_away),
     Promise("summed", partial(checks.compare, way=checks.SUMMED)),
     *in_modes("gradcheck", checks.derivative, column="gradcheck", required=True),
     *in_modes("gradgradcheck", checks.second_derivative, column="gradgradcheck", required=True),

@@ -18,6 +18,7 @@ from .compare import SUMMED as SUMMED
 from .compare import Way as Way
 from .compare import channels_last as channels_last
 from .compare import compare as compare
+from .compare import gives_away as gives_away
 from .compare import rank as rank
 from .derivatives import derivative as derivative
 from .derivatives import second_derivative as second_derivative

@@ -61,7 +61,7 @@ MUTANTS: list[Mutant] = [
         ("pool: ceil_mode ignored", "for p in pads), gaps, ceil_mode)", "for p in pads), gaps)"),
         (
             "pool: a view of the input as output",
-            "return y.clone() if step == 1 else y, cell",
+            "return y if others else y.clone(), cell",
             "return y, cell",
         ),
     ),
