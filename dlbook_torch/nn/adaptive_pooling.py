@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from ._precision import wide
 from .geometry import Window
-from .pooling import MaxPooling, checked, grid, innermost, places, wide
+from .pooling import MaxPooling, checked, grid, innermost, places
 
 OutputSize = int | Sequence[int | None]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from ._autocast import cast_once
+from ._precision import cast_once
 from .activation import softmax
 from .dropout import dropout
 from .init import constant_, xavier_normal_, xavier_uniform_

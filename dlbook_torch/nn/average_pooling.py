@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from ._precision import answer
+from ._precision import answer, wide_type
 from .geometry import Image, Size, Window, tuple_of
-from .pooling import checked, full, surround, sweeps, wide, window_of
+from .pooling import checked, full, surround, sweeps, window_of
 
 
 class _SumPooling(Function):
@@ -97,7 +97,7 @@ def _avg_pool(
     image = x.shape[-rank:]
     if rank == 3 and any(k > n for k, n in zip(window.kernel, image, strict=True)):
         raise RuntimeError(f"kernel size {window.kernel} is larger than the image {tuple(image)}")
-    total = _SumPooling.apply(wide(x), window)
+    total = _SumPooling.apply(x.to(wide_type(x.dtype)), window)
     K = divisor_override or _cells(window, image, total, count_include_pad)
     if x.is_floating_point():
         return (total / K).to(x.dtype)

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
-from ._autocast import HALF, check_types
-from ._precision import answer
+from ._precision import answer, check_types, wide_type
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -86,7 +85,7 @@ def batch_norm(
 ) -> Tensor:
     """See :class:`BatchNorm2d`. In training, moves the running statistics in place."""
     _check(input, training, eps, running_mean, running_var, weight, bias)
-    width = torch.float32 if input.dtype in HALF else input.dtype  # sums of many small numbers
+    width = wide_type(input.dtype)  # sums of many small numbers
     x = _dense(input).to(width)
     weight, bias = (t if t is None else t.to(width) for t in (weight, bias))
     if not training:

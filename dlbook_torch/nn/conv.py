@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Parameter
 
-from ._autocast import cast_once
-from .fold import apart, channels_last, col2im, im2col, join, side_by_side, wide
+from ._precision import cast_once, wide_type
+from .fold import apart, channels_last, col2im, im2col, join, side_by_side
 from .geometry import Image, Size, Window, margins, tuple_of
 from .linear import Weighted
 from .padding import PaddingMode, extend
@@ -34,13 +34,13 @@ def chunks(image: Image, channels: int, filters: int, window: Window, *batches: 
     cells, positions = prod(window.kernel), prod(window.positions(image))
     padded = prod(window.padded(image))
     numbers = max(channels * cells * positions, channels * padded, filters * positions)
-    n = CHUNK_BYTES // max(1, numbers * wide(batches[0].dtype).itemsize)
+    n = CHUNK_BYTES // max(1, numbers * wide_type(batches[0].dtype).itemsize)
     return list(zip(*[batch.split(max(1, n)) for batch in batches], strict=True))
 
 
 def exact(t: Tensor) -> Tensor:
     """Half precision on the CPU is computed in single and rounded at the end, as torch does it."""
-    return t.to(wide(t.dtype)) if t.device.type == "cpu" else t
+    return t.to(wide_type(t.dtype)) if t.device.type == "cpu" else t
 
 
 def filters_of(weight: Tensor, groups: int) -> Tensor:
@@ -138,7 +138,7 @@ class _ConvolveWeight(Function):
             return side_by_side(exact(dpart).flatten(2), groups) @ columns.mT  # (G, O/G, CK/G)
 
         parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
-        dw = reduce(torch.add, (piece(*part).to(wide(x.dtype)) for part in parts))
+        dw = reduce(torch.add, (piece(*part).to(wide_type(x.dtype)) for part in parts))
         return dw.to(x.dtype).flatten(0, 1).unflatten(1, (-1, *window.kernel))
 
     @staticmethod

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ._autocast import cast_once
+from ._precision import cast_once
 from .conv import _ConvNd, _ConvolveInput, check, steps
 from .geometry import Size, Window, margins, tuple_of
 from .padding import PaddingMode

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ._autocast import widen
+from ._precision import wide, widen
 from .activation import log_softmax
-from .loss import _common_type, _reduce, _unlearned, _WeightedLoss, _wide
+from .loss import _common_type, _reduce, _unlearned, _WeightedLoss
 
 
 class _ClassLoss(_WeightedLoss):
@@ -123,7 +123,7 @@ def nll_loss(
     input, weight = widen(input, weight)
     axis, t = _labels(input, target)
     t, ignored, count = _counts(input, t, weight, ignore_index, axis)
-    x, count = _wide(input), _wide(count)
+    x, count = wide(input), wide(count)
     loss = _NegativeLogLikelihood.apply(x, t, ignored, count, axis)
     return _reduce(loss, reduction, size_average, reduce, count).to(input.dtype)
 
@@ -217,10 +217,10 @@ def cross_entropy(
         return _reduce(loss, reduction, size_average, reduce).to(kind)
     axis, t = _labels(input, target)
     t, ignored, count = _counts(input, t, weight, ignore_index, axis)
-    x, count = _wide(input), _wide(count)
+    x, count = wide(input), wide(count)
     loss, log_y = _CrossEntropy.apply(x, t, ignored, count, axis)
     if smoothing:
-        per_class = log_y if weight is None else log_y * _along(_wide(weight), axis, log_y)
+        per_class = log_y if weight is None else log_y * _along(wide(weight), axis, log_y)
         spread = -per_class.sum(axis).masked_fill(ignored, 0) / x.shape[axis]
         loss = (1 - smoothing) * loss + smoothing * spread
     return _reduce(loss, reduction, size_average, reduce, count).to(input.dtype)
@@ -236,10 +236,10 @@ def _soft_cross_entropy(
         raise RuntimeError(f"a distribution cannot be ignored, got ignore_index={ignore_index}")
     axis = 0 if input.dim() == 1 else 1
     _check_weight(weight, input.shape[axis])
-    q = (1 - smoothing) * _wide(target) + smoothing / input.shape[axis]
+    q = (1 - smoothing) * wide(target) + smoothing / input.shape[axis]
     if weight is not None:
-        q = q * _along(_wide(weight), axis, q)
-    return -(q * log_softmax(_wide(input), axis)).sum(axis)
+        q = q * _along(wide(weight), axis, q)
+    return -(q * log_softmax(wide(input), axis)).sum(axis)
 
 
 def _along(weight: Tensor, axis: int, x: Tensor) -> Tensor:

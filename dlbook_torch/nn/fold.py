@@ -7,17 +7,12 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from ._precision import wide_type
 from .geometry import Image, Size, Window, tuple_of
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """The type to add up in: half precision would round at every term."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def im2col(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
@@ -46,7 +41,7 @@ def col2im(columns: Tensor, image: Image, window: Window) -> Tensor:
     cells, positions = prod(window.kernel), window.positions(image)
     taps = columns.unflatten(2, positions).unflatten(1, (-1, cells))
     shape = (*taps.shape[:2], *window.padded(image))
-    padded = columns.new_zeros(shape, dtype=wide(columns.dtype))
+    padded = columns.new_zeros(shape, dtype=wide_type(columns.dtype))
     for k, tap in enumerate(window.taps(image)):
         padded[tap] += taps[:, :, k]
     return padded[window.inside(image)].to(columns.dtype)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
-from ._autocast import cast
+from ._precision import cast
 
 
 class Identity(Module):

@@ -9,7 +9,7 @@ from torch.autograd import Function
 from torch.nn import Module
 from torch.nn import _reduction as legacy
 
-from ._autocast import HALF, widen
+from ._precision import wide, widen
 
 
 def _reduce(
@@ -37,11 +37,6 @@ def _reduce(
 def _common_type(*tensors: Tensor | None) -> torch.dtype:
     """The type that holds them all."""
     return functools.reduce(torch.promote_types, {t.dtype for t in tensors if t is not None})
-
-
-def _wide(t: Tensor) -> Tensor:
-    """16 bits as 32: what a sum of many rounded logarithms needs."""
-    return t.float() if t.dtype in HALF else t
 
 
 class _Loss(Module):
@@ -254,7 +249,7 @@ def binary_cross_entropy(
     _check_sizes(input, target)
     if input.dtype != target.dtype:
         raise RuntimeError(f"expected target of {input.dtype} as the input, got {target.dtype}")
-    loss = _BinaryCrossEntropy.apply(_wide(input), _wide(target))
+    loss = _BinaryCrossEntropy.apply(wide(input), wide(target))
     return _reduce(_weigh(loss, weight), reduction, size_average, reduce).to(input.dtype)
 
 
@@ -365,7 +360,7 @@ def binary_cross_entropy_with_logits(
         raise RuntimeError(f"expected two floats, got {input.dtype} and {target.dtype}")
     _unlearned(pos_weight=pos_weight)
     common = _common_type(input, target)
-    x, t = _wide(input.to(common)), _wide(target.to(common))
+    x, t = wide(input.to(common)), wide(target.to(common))
     positive = None
     if pos_weight is not None:
         positive = _weigh(t, pos_weight.to(t.dtype) - 1) + 1

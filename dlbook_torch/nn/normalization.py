@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
-from ._autocast import HALF, check_types, widen
-from ._precision import answer
+from ._precision import answer, check_types, wide_type, widen
 
 
 def _total(rows: Tensor, weight: Tensor | None) -> Tensor:
@@ -91,7 +90,7 @@ def layer_norm(
     if x.is_cuda:  # autocast of the CPU leaves this layer alone
         x, weight, bias = widen(x, weight, bias)
     check_types(x, weight, bias)
-    width = torch.float32 if x.dtype in HALF else x.dtype  # sums of many small numbers
+    width = wide_type(x.dtype)  # sums of many small numbers
     rows = x.reshape(prod(x.shape[: -len(shape)]), prod(shape)).contiguous()
     weight, bias = (t if t is None else t.flatten().to(width) for t in (weight, bias))
     y, _, _ = _LayerNorm.apply(rows.to(width), weight, bias, eps)

@@ -13,14 +13,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from ._precision import wide_type
 from .geometry import Image, Index, Size, Window, tuple_of
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-
-
-def wide(x: Tensor) -> Tensor:
-    """Numbers of 16 bits as float32, in which long sums keep their digits."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def checked(
@@ -45,8 +41,8 @@ def checked(
     if not x.is_floating_point() and x.dtype not in integers:
         raise NotImplementedError(f"this pooling is not implemented for {x.dtype}")
     listed = rank == 3 if listed is None else listed
-    widened = listed and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return wide(x) if widened else x
+    listed &= x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return x.to(wide_type(x.dtype)) if listed else x
 
 
 def window_of(

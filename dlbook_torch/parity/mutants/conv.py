@@ -97,7 +97,7 @@ MUTANTS: list[Mutant] = [
         "test_conv.py",
         (
             "conv: the whole batch unfolded at once",
-            "n = CHUNK_BYTES // max(1, numbers * wide(batches[0].dtype).itemsize)",
+            "n = CHUNK_BYTES // max(1, numbers * wide_type(batches[0].dtype).itemsize)",
             "n = len(batches[0])",
         ),
         (
@@ -112,7 +112,7 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "conv: pieces of half precision added up in half precision",
-            "(piece(*part).to(wide(x.dtype)) for part in parts)",
+            "(piece(*part).to(wide_type(x.dtype)) for part in parts)",
             "(piece(*part).to(x.dtype) for part in parts)",
         ),
     ),
@@ -149,7 +149,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
-        "nn/_autocast.py",
+        "nn/_precision.py",
         "test_conv.py -k autocast",
         (
             "conv: autocast inside the products too",

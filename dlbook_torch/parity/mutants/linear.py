@@ -41,7 +41,7 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
-        "nn/_autocast.py",
+        "nn/_precision.py",
         quick("test_autocast"),
         (
             "autocast: ignored",

@@ -181,7 +181,7 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "cross_entropy: label smoothing without class weights",
-            "log_y if weight is None else log_y * _along(_wide(weight), axis, log_y)",
+            "log_y if weight is None else log_y * _along(wide(weight), axis, log_y)",
             "log_y",
         ),
         (
@@ -191,8 +191,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "cross_entropy: probabilities not shrunk by label smoothing",
-            "q = (1 - smoothing) * _wide(target) + ",
-            "q = _wide(target) + ",
+            "q = (1 - smoothing) * wide(target) + ",
+            "q = wide(target) + ",
         ),
         (
             "cross_entropy: probabilities smoothed over C - 1",
@@ -201,7 +201,7 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "cross_entropy: probabilities without class weights",
-            "q = q * _along(_wide(weight), axis, q)",
+            "q = q * _along(wide(weight), axis, q)",
             "q = q * 1",
         ),
     ),

@@ -97,7 +97,7 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "avg_pool: half precision added up in half precision",
-            "_SumPooling.apply(wide(x), window)",
+            "_SumPooling.apply(x.to(wide_type(x.dtype)), window)",
             "_SumPooling.apply(x, window)",
         ),
     ),
