@@ -103,8 +103,8 @@ MUTANTS: list[Mutant] = [
         ("batch_norm: bias=False ignored", "if affine and bias else", "if affine else"),
         (
             "batch_norm: sums in half precision",
-            "width = torch.float32 if input.dtype in HALF else",
-            "width = torch.float32 if input.dtype in () else",
+            "width = wide_type(input.dtype)",
+            "width = input.dtype",
         ),
     ),
     *mutants(
