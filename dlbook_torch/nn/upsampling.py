@@ -202,10 +202,11 @@ def interpolate(
     taps = ANTIALIASED[mode] if antialias else TAPS[mode]
     copies = mode.startswith("nearest") or x.dtype in (torch.float64, torch.float32)
     y = x if copies else x.float()  # sums of narrow numbers are made wide, as in torch
-    for dim, (n, m, factor) in enumerate(zip(x.shape[2:], sizes, factors, strict=True), start=2):
+    axes = enumerate(zip(x.shape[2:], sizes, factors, strict=True), start=2)
+    for dim, (n, m, factor) in reversed(list(axes)):
         y = _resize(y, dim, taps(_Axis(n, m, factor, bool(align_corners), x)))
-    if x.dtype == torch.uint8 and y.is_floating_point():
-        y = y.round().clamp(0, 255)
+        if x.dtype == torch.uint8 and not copies:
+            y = y.round().clamp(0, 255)  # after each axis, the last one first: so does torch
     return y.to(x.dtype).contiguous(memory_format=_layout(x))
 
 
