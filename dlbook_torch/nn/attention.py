@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from ._precision import cast_once
+from ._precision import cast_once, wide
 from .activation import softmax
 from .dropout import dropout
 from .init import constant_, xavier_normal_, xavier_uniform_
@@ -61,8 +61,7 @@ def scaled_dot_product_attention(
                 f"{q.shape[-3]} of the query"
             )
         k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
-    if q.dtype in (torch.bfloat16, torch.float16):  # sums of many small numbers: wider, as torch
-        q, k, v = q.float(), k.float(), v.float()
+    q, k, v = wide(q), wide(k), wide(v)
     with context:
         scores = q * (1 / sqrt(q.shape[-1]) if scale is None else scale) @ k.mT
         if is_causal:
