@@ -129,9 +129,6 @@ class ConvNet(Network):
     The book pools after ReLU. Maximum and ReLU commute, in value and gradient, so pooling first is
     the same network with a quarter of the work left for what follows.
 
-    Channels 16, 32, 64 with kernels 5, 3, 3, ``hidden=64`` and BatchNorm read MNIST at 99.4 %
-    after four epochs with images moved by up to one pixel.
-
     Args:
         shape: of an image, (C, H, W).
         classes: outputs per image.
