@@ -85,9 +85,8 @@ class Optimizer(torch.optim.Optimizer):
             for group in self.param_groups:
                 params: list[Tensor] = []
                 self._init_group(group, params)
-                numbers = {name: self.number(value, group) for name, value in group.items()}
                 for alike in self.bundles(params, group):
-                    self._move(alike, numbers)
+                    self._move(alike, group)
         return loss
 
     def update(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
@@ -103,17 +102,11 @@ class Optimizer(torch.optim.Optimizer):
 
     def tick(self, state: State, group: Group) -> Any:
         """Count a step: t, from 1."""
-        return self.number(state["step"].add_(1), group)
+        return self.read(state["step"].add_(1), group)
 
-    def number(self, value: Any, group: Group) -> Any:
-        """A tensor of one element, or many of the same value, as a number where that is lawful."""
-        if isinstance(value, Tensors):
-            return value if _live(group) else value.tensors[0].item()
-        if isinstance(value, tuple):
-            return tuple(self.number(v, group) for v in value)
-        if not isinstance(value, Tensor):
-            return value
-        return value.reshape(()) if value.requires_grad or _live(group) else value.item()
+    def read(self, counters: Tensors, group: Group) -> Any:
+        """Counters that are all the same as one number; as tensors where none may be read."""
+        return counters.each(_wide) if _live(group) else counters.tensors[0].item()
 
     def scalar(self, value: float, w: Tensor, group: Group) -> Tensor:
         """A counter as torch keeps it: beside ``w`` only where it is never read as a number."""
@@ -166,6 +159,7 @@ class Optimizer(torch.optim.Optimizer):
         state = dict(before)
         if torch.is_grad_enabled():  # an earlier step was recorded with these: not written to
             state = {key: value.clone() for key, value in before.items()}
+        group = {name: _number(value, group, len(params)) for name, value in group.items()}
         if group["maximize"]:
             g = -g
         self.update(w, _penalised(w, g, group), state, group)
@@ -194,6 +188,21 @@ def _live(group: Group) -> bool:
     return torch.compiler.is_compiling() or bool(group.get("capturable"))
 
 
+def _number(value: Any, group: Group, n: int) -> Any:
+    """A hyper-parameter given as a tensor: as a number, or n times where it must stay a tensor."""
+    if isinstance(value, tuple):
+        return tuple(_number(v, group, n) for v in value)
+    if not isinstance(value, Tensor):
+        return value
+    live = value.requires_grad or _live(group)
+    return Tensors([value.reshape(())] * n) if live else value.item()
+
+
+def _wide(t: Tensor) -> Tensor:
+    """In float64, as exact as the number would be, on devices that have it."""
+    return t if t.device.type == "mps" else t.double()
+
+
 def _real(t: Tensor) -> Tensor:
     """Complex numbers as pairs."""
     return torch.view_as_real(t) if t.is_complex() else t
@@ -204,5 +213,5 @@ def _check(name: str, value: Any, given: Any) -> None:
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ValueError(f"{name} as a tensor must have 1 element, got shape {tuple(value.shape)}")
     low, high = RANGES.get(name, (-inf, inf))
-    if isinstance(value, int | float | Tensor) and (not value >= low or (value >= high != inf)):
+    if isinstance(value, int | float | Tensor) and (not value >= low or value >= high != inf):
         raise ValueError(f"{name} must be in [{low}, {high}), got {given}")
