@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..nn.geometry import tuple_of
+from ..nn.geometry import margins, tuple_of
 from .activation import Relu, Sigmoid
 from .affine import Affine
 from .batchnorm import BatchNorm
@@ -80,8 +80,12 @@ def _conv2d(layer: Convolution) -> nn.Module:
 
 def _convolution(layer: Any) -> Layer:
     _demand(layer, bias=..., dilation=1, groups=1, padding_mode="zeros")
+    sizes = (tuple_of(getattr(layer, name), 2) for name in ("kernel_size", "stride", "dilation"))
+    pads = {p for axis in margins(layer.padding, *sizes) for p in axis}
+    if len(pads) != 1:
+        raise ValueError(f"the book has no Conv2d with padding={layer.padding}")
     W, b = _copy(layer.weight), _copy(layer.bias)
-    return Convolution(W, b, _square(layer, "stride"), _square(layer, "padding"))
+    return Convolution(W, b, _square(layer, "stride"), pads.pop())
 
 
 def _batch_norm_1d(layer: BatchNorm) -> nn.Module:
@@ -198,7 +202,7 @@ def _square(layer: Any, name: str) -> int:
     Raises: ValueError if it is not the same along both axes.
     """
     value = getattr(layer, name)
-    if isinstance(value, str) or len(set(tuple_of(value, 2))) != 1:
+    if len(set(tuple_of(value, 2))) != 1:
         raise ValueError(f"the book has no {type(layer).__name__} with {name}={value}")
     return tuple_of(value, 2)[0]
 
