@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module, ModuleDict, Parameter
 
-from ._numerical import numerical_gradient
+from ._numerical import numerical_gradients
 from .layer import Layer
 from .loss import SoftmaxWithLoss
 
@@ -149,16 +148,9 @@ class Network(Layer):
         different masks, and is noise.
         """
         net = deepcopy(self)
-        grads = {}
-        for name, p in net.params.items():
-            w = p.clone()
-            grads[name] = numerical_gradient(partial(_loss_at, net, p, x, t), w, h)
-            p.copy_(w)
-        return grads
 
+        def loss() -> Tensor:
+            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+                return net.loss(x, t)
 
-def _loss_at(net: Network, p: Parameter, x: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    """The loss with ``w`` for the parameter ``p``, random numbers untouched."""
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
-        p.copy_(w)
-        return net.loss(x, t)
+        return numerical_gradients(loss, net.params, h)
