@@ -114,9 +114,8 @@ class Network(Layer):
         """Half lambda times the squared length of all weights."""
         if self.weight_decay_lambda == 0:
             return 0.0
-        return (
-            0.5 * self.weight_decay_lambda * torch.stack([(W**2).sum() for W in self.weights]).sum()
-        )
+        squares = torch.stack([(W**2).sum() for W in self.weights])
+        return 0.5 * self.weight_decay_lambda * squares.sum()
 
     def accuracy(self, x: Tensor, t: Tensor) -> float:
         """Share of samples whose largest score is that of their class."""
