@@ -113,8 +113,9 @@ class Run:
         if len(self.paths) < 2:
             return None
         ours, theirs = self.paths.values()
-        apart = (ours - theirs).where(ours != theirs, 0.0)  # inf - inf is no distance
-        return apart.norm(dim=1).nan_to_num(nan=inf).max().item()
+        same = (ours == theirs) | (ours.isnan() & theirs.isnan())  # inf - inf is no distance
+        apart = (ours - theirs).where(~same, 0.0).norm(dim=1)
+        return apart.nan_to_num(nan=inf, posinf=inf).max().item()
 
     def cells(self) -> list[str]:
         """The run as a line of the table."""
@@ -179,7 +180,7 @@ def table(runs: Iterable[Run], start: Sequence[float], steps: int) -> Table:
 
 
 def write(runs: Sequence[Run], folder: Path, start: Sequence[float], steps: int) -> Path:
-    """Write the picture and the TensorBoard runs ``<library>/<rule>``; return the picture's path."""
+    """Write the picture, whose path is returned, and the TensorBoard runs ``<library>/<rule>``."""
     from torch.utils.tensorboard import SummaryWriter
 
     from .race_figure import race_figure

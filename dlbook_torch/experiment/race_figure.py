@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -12,12 +13,14 @@ from torch import Tensor
 from .race import Run, valley
 
 WIDEST = 5  # panels in a row
-LINES = {  # in the order of drawing: a difference would show torch's beside ours
+LINES: dict[
+    str, dict[str, Any]
+] = {  # in the order of drawing: a difference would show torch's beside ours
     "torch": dict(color="tab:orange", linewidth=4, marker="o", markersize=5.5, alpha=0.5),
     "ours": dict(color="tab:blue", linewidth=1.1, marker="o", markersize=2.4),
 }
-END = dict(color="tab:red", marker="s", markersize=4, linestyle="", zorder=3)
-MINIMUM = dict(color="black", marker="+", markersize=9, linestyle="", zorder=4)
+END: dict[str, Any] = dict(color="tab:red", marker="s", markersize=4, linestyle="", zorder=3)
+MINIMUM: dict[str, Any] = dict(color="black", marker="+", markersize=9, linestyle="", zorder=4)
 Limits = tuple[float, float]
 
 
@@ -36,14 +39,14 @@ def ellipses(axes: Axes, x: Limits, y: Limits) -> None:
     levels = (f.max().item() * torch.linspace(0.07, 1, 9) ** 2).tolist()
     grid = x_line.numpy(), y_line.numpy(), f.numpy()
     axes.contour(*grid, levels, colors="0.82", linewidths=0.7)
-    axes.plot(0, 0, **MINIMUM)  # type: ignore[arg-type]
+    axes.plot(0, 0, **MINIMUM)
 
 
 def panel(axes: Axes, run: Run) -> None:
     """Draw one rule's paths, and how high they end."""
     for library, style in LINES.items():
         if library in run.paths:
-            axes.plot(*run.paths[library].T.numpy(), **style)  # type: ignore[arg-type]
+            axes.plot(*run.paths[library].T.numpy(), **style)
     axes.plot(*run.end.tolist(), **END)
     axes.set_title(f"{run.name}, lr {run.lr:g}", fontsize=10)
     axes.text(
@@ -71,7 +74,7 @@ def race_figure(runs: Sequence[Run], start: Sequence[float], steps: int) -> Figu
     figure.suptitle(f"$f = x^2/20 + y^2$ from {where}, {steps} updates", fontsize=12)
     drawn = {library: LINES[library] for library in LINES if any(library in r.paths for r in runs)}
     handles = [
-        Line2D([], [], label=label, **style)  # type: ignore[arg-type]
+        Line2D([], [], label=label, **style)
         for label, style in {**drawn, "end": END, "minimum": MINIMUM}.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
