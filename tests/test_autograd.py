@@ -148,7 +148,7 @@ def test_gradient_descent_shrinks_the_bowl_s_point_by_the_same_factor_4():
 
 
 class Skewed(torch.autograd.Function):
-    """A product whose derivative is right but for one element of the weight."""
+    """A product whose derivative is right but for three elements of the weight."""
 
     @staticmethod
     def forward(ctx, x, w):
@@ -159,7 +159,9 @@ class Skewed(torch.autograd.Function):
     def backward(ctx, dy):
         x, w = ctx.saved_tensors
         dw = dy.T @ x
+        dw[0, 3] *= 1.0001
         dw[1, 2] *= 1.001
+        dw[2, 0] *= 1.0001
         return dy @ w, dw
 
 
@@ -184,7 +186,7 @@ def test_check_passes_a_right_net_and_leaves_no_trace_5():
         assert w.grad is None
 
 
-def test_check_finds_the_wrong_element_5():
+def test_check_finds_the_worst_of_three_wrong_elements_5():
     first, second = (torch.randn(3, 4, dtype=F64, requires_grad=True) for _ in range(2))
     x = torch.randn(5, 4, dtype=F64)
 
@@ -195,7 +197,7 @@ def test_check_finds_the_wrong_element_5():
     assert not report.ok
     good, bad = report.rows
     assert (good.verdict, good.wrong) == (RIGHT, 0)
-    assert (bad.name, bad.at, bad.verdict, bad.wrong) == ("second", (1, 2), WRONG, 1)
+    assert (bad.name, bad.at, bad.verdict, bad.wrong) == ("second", (1, 2), WRONG, 3)
     assert report.worst is bad
     assert bad.relative == pytest.approx(0.001, rel=0.01)
     table = str(report).splitlines()
@@ -205,7 +207,7 @@ def test_check_finds_the_wrong_element_5():
     assert table[1].endswith("right")
     assert table[2].startswith("second")
     assert "[1, 2]" in table[2]
-    assert table[2].endswith("WRONG: 1 of 12")
+    assert table[2].endswith("WRONG: 3 of 12")
     assert f"Look at second[1, 2]: autograd says {bad.autograd:.8g}" in str(report)
     assert f"{bad.measured:.8g}" in table[2]
 
