@@ -160,15 +160,19 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "book adam: betas exchanged",
-            "beta1, beta2 = group",
-            "beta2, beta1 = group",
+            'beta1, beta2 = group["betas"]',
+            'beta2, beta1 = group["betas"]',
         ),
     ),
     *mutants(
         "book/rule.py",
         "test_book_rules.py",
         ("book rule: a decay of 1 allowed", "not 0 <= settings[name] < 1", "settings[name] < 0"),
-        ("book rule: the memory is shared", "t / unit for name, t", "t for name, t"),
+        (
+            "book rule: the memory is shared",
+            "t / unit for name",
+            "(t if unit == 1 else t / unit) for name",
+        ),
         ("book rule: another rule is taken for the twin", "if kind != twin:", "if not kind:"),
         (
             "book rule: a setting that is torch's alone is overlooked",
