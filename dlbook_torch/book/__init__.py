@@ -4,6 +4,7 @@ from dlbook_torch import book
 
 A layer here has an explicit ``backward`` beside its ``forward``, and its docstring states the law
 that connects it to torch's layer. :func:`to_torch` and :func:`from_torch` go from one to the other.
+An update rule has the two as methods.
 """
 
 from .activation import Relu, Sigmoid
@@ -17,6 +18,8 @@ from .layer import Layer, Scale
 from .loss import SoftmaxWithLoss, SumSquaredError, cross_entropy_error, sum_squared_error
 from .network import Network
 from .pooling import Pooling
+from .rule import Rule
+from .rules import AdaGrad, Adam, Momentum, Nesterov, RMSprop
 from .twins import from_torch, to_torch
 
 __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
@@ -33,6 +36,13 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "Layer",
     "Network",
     "TwoLayerNet",
+    # 6.2
+    "Rule",
+    "Momentum",
+    "Nesterov",
+    "AdaGrad",
+    "RMSprop",
+    "Adam",
     # 6.3, 6.4, 6.5
     "BatchNorm",
     "Dropout",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, ModuleDict, Parameter
 
-from ._numerical import numerical_gradients
+from ..autograd import numerical_gradients
 from .layer import Layer
 from .loss import SoftmaxWithLoss
 
