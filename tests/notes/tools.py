@@ -72,3 +72,10 @@ def solve(x: Tensor, t: Tensor, penalty: float | Tensor = 0.0) -> Tensor:
 def draw(*size: int, seed: int = 0) -> Tensor:
     """Standard normal numbers in float64."""
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def moons(n: int = 200) -> tuple[Tensor, Tensor]:
+    """Two half circles that reach into each other, and which of them a point is on."""
+    u, k = torch.pi * torch.rand(n, generator=torch.Generator().manual_seed(0)), torch.arange(n) % 2
+    x = torch.stack([u.cos() + k, (1 - 2 * k) * u.sin() + 0.5 * k], 1)
+    return x.double() + 0.1 * draw(n, 2, seed=1), k
