@@ -104,7 +104,7 @@ def the_activation_decides_how_a_sum_fires():
 
 @note(
     "3.2",
-    says="It maps the input of a node to the output of that node.",
+    says="An activation function maps the input of a node to its output.",
     verdict="conditional",
     truth="Sigmoid, tanh and ReLU do; in a softmax every output depends on every input.",
 )
@@ -151,7 +151,7 @@ def affine_layers_in_a_row_are_one():
 
 @note(
     "3.2",
-    says="With them a network can represent any complicated function.",
+    says="With non-linear activations a network can represent any complicated function.",
     verdict="conditional",
     truth="Not if they are polynomials: squares give parabolas, however many. ReLUs come close.",
 )
@@ -188,7 +188,7 @@ def formula_of_sigmoid():
 
 @note(
     "3.2.1",
-    says="Its values lie in (0, 1).",
+    says="The sigmoid's values lie in (0, 1).",
     verdict="right",
     truth="The ends are never reached, but by rounding: at x = 20 float32 says 1.",
 )
@@ -202,7 +202,7 @@ def sigmoid_lies_between_0_and_1():
 
 @note(
     "3.2.1",
-    says="It can part two classes.",
+    says="A sigmoid can part two classes.",
     verdict="right",
     truth="sigma(a1 - a0) is the softmax of two scores; it is above 1/2 where a1 > a0.",
 )
@@ -215,7 +215,7 @@ def sigmoid_is_softmax_of_two():
 
 @note(
     "3.2.1",
-    says="Its outputs are bounded, so optimisation is stable, and it may be the output.",
+    says="The sigmoid is bounded, so optimisation is stable; it may be the output layer.",
     verdict="conditional",
     truth="With cross-entropy. With the squared error it stands still where it is most wrong.",
 )
@@ -237,7 +237,7 @@ def a_bounded_output_is_not_always_stable():
 
 @note(
     "3.2.1",
-    says="It is continuous and easy to differentiate.",
+    says="The sigmoid is continuous and easy to differentiate.",
     verdict="right",
     truth="sigma' = y (1 - y), at most 1/4, at 0.",
 )
@@ -249,12 +249,12 @@ def derivative_of_sigmoid():
     assert_close(
         (torch.sigmoid(x + h) - torch.sigmoid(x - h)) / (2 * h), y * (1 - y), atol=1e-9, rtol=0
     )
-    assert slope(nn.Sigmoid(), x).max() == slope(nn.Sigmoid(), f64(0.0)) == 0.25
+    assert slope(nn.Sigmoid(), x).max() <= slope(nn.Sigmoid(), f64(0.0)) == 0.25
 
 
 @note(
     "3.2.1",
-    says="The formula itself is easy to differentiate.",
+    says="The sigmoid is easy to differentiate (here: by autograd, through the printed formula).",
     verdict="conditional",
     truth="Autograd on 1 / (1 + exp(-x)) gives nan at -100 in float32, at -800 in float64.",
 )
@@ -270,7 +270,7 @@ def sigmoid_typed_in_loses_its_gradient():
 
 @note(
     "3.2.1",
-    says="Far from 0 it saturates: flat, and deaf to small changes of the input.",
+    says="Far from 0 the sigmoid saturates: flat, and deaf to small changes of its input.",
     verdict="right",
     truth="The slope is 4.5e-5 at x = 10 and at x = -10, against 0.25 at 0.",
 )
@@ -284,7 +284,7 @@ def sigmoid_saturates():
 
 @note(
     "3.2.1",
-    says="So gradients vanish, and a deep network cannot be trained.",
+    says="Sigmoids let gradients vanish, so that a deep network cannot be trained.",
     verdict="conditional",
     truth="Ten layers leave 1e-7 of the gradient; with BatchNorm in between a tenth of it.",
 )
@@ -300,7 +300,7 @@ def gradients_vanish_through_sigmoids():
 
 @note(
     "3.2.1",
-    says="Its outputs are not centred on 0.",
+    says="The sigmoid's outputs are not centred on 0.",
     verdict="right",
     truth="They are positive, 1/2 on average for inputs centred on 0.",
 )
@@ -313,7 +313,7 @@ def sigmoid_is_not_centred():
 
 @note(
     "3.2.1",
-    says="The next layer then sees inputs off 0, which affects its gradients.",
+    says="After sigmoids the next layer sees inputs off 0, which affects its gradients.",
     verdict="right",
     truth="For one sample all weights into a unit get a gradient of one sign; with tanh both.",
 )
@@ -330,7 +330,7 @@ def positive_inputs_give_gradients_of_one_sign():
 
 @note(
     "3.2.1",
-    says="It is expensive, for it has an exponential.",
+    says="The sigmoid is expensive, for it has an exponential.",
     verdict="conditional",
     truth="Beside a threshold. Beside its affine layer, 784 to 100, it is 100 of 157,000.",
 )
@@ -361,7 +361,7 @@ def formula_of_tanh():
 
 @note(
     "3.2.2",
-    says="That formula can be computed.",
+    says="tanh can be computed by that formula.",
     verdict="conditional",
     truth="Near 0. In float32 it is inf / inf from x = 89 on.",
 )
@@ -374,7 +374,7 @@ def tanh_typed_in_overflows():
 
 @note(
     "3.2.2",
-    says="Its values lie in [-1, 1].",
+    says="The values of tanh lie in [-1, 1].",
     verdict="wrong",
     truth="In (-1, 1): the ends are never reached, but by rounding (float32: at x = 10).",
 )
@@ -389,7 +389,7 @@ def range_of_tanh_is_open():
 
 @note(
     "3.2.2",
-    says="Its outputs are centred on 0.",
+    says="The outputs of tanh are centred on 0.",
     verdict="conditional",
     truth="If its inputs are: around 1 the mean is 0.56.",
 )
@@ -425,7 +425,7 @@ def tanh_trains_deep_and_sigmoid_does_not():
 
 @note(
     "3.2.2",
-    says="It still saturates.",
+    says="tanh still saturates.",
     verdict="right",
     truth="Sooner, even: its slope 1 - y^2 is 1.8e-4 at x = 5, where the sigmoid's is 6.6e-3.",
 )
@@ -438,7 +438,7 @@ def tanh_saturates():
 
 @note(
     "3.2.2",
-    says="It still has to compute exponentials.",
+    says="tanh still has to compute exponentials.",
     verdict="right",
     truth="One suffices: e^-2x, for both signs.",
 )
@@ -487,7 +487,7 @@ def relu_converges_faster_unless_it_dies():
 
 @note(
     "3.2.3",
-    says="For x > 0 it does not saturate.",
+    says="For x > 0 a ReLU does not saturate.",
     verdict="right",
     truth="The slope is exactly 1, at 1e-30 as at 1e30.",
 )
@@ -497,7 +497,7 @@ def relu_does_not_saturate_above_0():
 
 @note(
     "3.2.3",
-    says="For x > 0 gradients do not vanish.",
+    says="For x > 0 gradients do not vanish in a ReLU.",
     verdict="conditional",
     truth="Not by the ReLU. Small weights still shrink them: std 0.01 kills them in ten layers.",
 )
@@ -513,7 +513,7 @@ def gradients_vanish_through_small_weights():
 
 @note(
     "3.2.3",
-    says="It is cheap: no exponential, one threshold.",
+    says="ReLU is cheap: no exponential, one threshold.",
     verdict="right",
     truth="One comparison per number.",
 )
@@ -523,7 +523,7 @@ def relu_is_one_threshold():
 
 @note(
     "3.2.3",
-    says="Its outputs are not centred on 0.",
+    says="The outputs of ReLU are not centred on 0.",
     verdict="right",
     truth="Their mean for standard normal inputs is 1 / sqrt(2 pi) = 0.399.",
 )
@@ -534,7 +534,7 @@ def relu_is_not_centred():
 
 @note(
     "3.2.3",
-    says="For x < 0 the gradient is 0.",
+    says="For x < 0 the gradient of ReLU is 0.",
     verdict="right",
     truth="And at 0 too, by agreement. Typed in as torch.maximum(x, 0) it would be 1/2 there.",
 )
@@ -576,7 +576,7 @@ def a_dead_relu_stays_dead_if_nothing_below_moves():
 
 @note(
     "3.2.3",
-    says="The gradients of this neuron and of those after it are 0 for ever.",
+    says="The gradients of a dead neuron and of those after it are 0 for ever.",
     verdict="wrong",
     truth="Only its own weights, in and out, stop. The units beside and after it go on learning.",
 )
@@ -597,7 +597,7 @@ def units_after_a_dead_one_go_on_learning():
 
 @note(
     "3.2.3",
-    says="Units die from their initial weights.",
+    says="ReLUs die from their initial weights.",
     verdict="right",
     truth="With a bias of -10 a unit is off for all 200 samples, before the first step.",
 )
@@ -624,9 +624,9 @@ def dead_share(lr, target=-100.0, rule=torch.optim.SGD):
 
 @note(
     "3.2.3",
-    says="Units die from a learning rate that is too high.",
+    says="ReLUs die from a learning rate that is too high.",
     verdict="right",
-    truth="On targets near -100, one step at lr 1 kills half of 200 units.",
+    truth="One step at lr 1 towards a target of -100 turns off half of those that were on.",
 )
 def units_die_of_a_high_learning_rate():
     assert dead_share(0.0) == 0
@@ -635,7 +635,7 @@ def units_die_of_a_high_learning_rate():
 
 @note(
     "3.2.3",
-    says="Cure: a learning rate that is not too high.",
+    says="A cure of dead ReLUs: a learning rate that is not too high.",
     verdict="conditional",
     truth="It prevents: at 0.001 no unit dies. It wakes none that is dead.",
 )
@@ -650,9 +650,9 @@ def a_lower_learning_rate_prevents_death():
 
 @note(
     "3.2.3",
-    says="Cure: AdaGrad, which adapts the rate by itself.",
+    says="A cure of dead ReLUs: AdaGrad, which adapts the rate by itself.",
     verdict="conditional",
-    truth="Its first step is lr however huge the gradient. But lr 1 still kills, and it wakes none.",
+    truth="Its first step is lr however huge the gradient; but lr 1 kills, and it wakes none.",
 )
 def adagrad_does_not_save_from_a_high_rate():
     adagrad = torch.optim.Adagrad
@@ -669,7 +669,7 @@ def adagrad_does_not_save_from_a_high_rate():
 
 @note(
     "3.2.3",
-    says="Cure: Xavier's initial weights.",
+    says="A cure of dead ReLUs: Xavier's initial weights.",
     verdict="wrong",
     truth="ReLU needs He's sqrt(2/n): with 1/sqrt(n) the signal's square halves in every layer.",
 )
@@ -816,7 +816,7 @@ def formula_of_softmax():
 
 @note(
     "3.4",
-    says="Computed by the formula it overflows.",
+    says="Computed by its formula, softmax overflows.",
     verdict="right",
     truth="Scores of 1010, 1000 and 990 give nan, nan, nan, in float64 too.",
 )
@@ -869,7 +869,7 @@ def e_to_the_1000_is_inf():
 
 @note(
     "3.4",
-    says="Dividing such huge values gives something undefined.",
+    says="Dividing values like e^1000 gives something undefined.",
     verdict="right",
     truth="inf / inf is nan.",
 )
@@ -880,7 +880,7 @@ def inf_by_inf_is_nan():
 
 @note(
     "3.4",
-    says="Adding a constant to all scores, or subtracting one, changes nothing.",
+    says="A constant added to all scores, or subtracted, does not change the softmax.",
     verdict="right",
     truth="e^C cancels.",
 )
@@ -894,7 +894,7 @@ def softmax_does_not_see_a_constant():
 
 @note(
     "3.4",
-    says="The constant may be anything.",
+    says="The constant added to the scores may be anything.",
     verdict="conditional",
     truth="On paper. Beside 1e17 the differences between the scores are rounded away.",
 )
@@ -923,7 +923,7 @@ def the_maximum_is_subtracted():
 
 @note(
     "3.4",
-    says="Its outputs lie between 0 and 1.",
+    says="The outputs of softmax lie between 0 and 1.",
     verdict="right",
     truth="The ends by rounding only.",
 )
@@ -935,7 +935,7 @@ def softmax_lies_between_0_and_1():
 
 @note(
     "3.4",
-    says="They sum up to 1.",
+    says="The outputs of softmax sum up to 1.",
     verdict="right",
     truth="So they can be read as probabilities.",
 )
@@ -959,7 +959,7 @@ def the_answer_is_the_largest_output():
 
 @note(
     "3.4",
-    says="Softmax does not move the largest output.",
+    says="Softmax leaves the largest output where it is.",
     verdict="right",
     truth="The exponential rises: the order of all outputs stays.",
 )
@@ -970,21 +970,16 @@ def softmax_keeps_the_order():
 
 @note(
     "3.4",
-    says="So softmax may be, and usually is, left out at inference, to save exponentials.",
+    says="At inference softmax may be, and usually is, left out, to save exponentials.",
     verdict="conditional",
-    truth="For the class alone. Two networks may agree on another class by probabilities.",
+    truth="For the class alone. The mean over three networks is another class by probabilities.",
 )
 def softmax_may_be_left_out_for_the_class():
     a = draw(100, 4)
     assert torch.equal(a.argmax(1), torch.softmax(a, 1).argmax(1))
-    two = f64([[9.0, 0.0], [0.0, 5.0]]), f64([[-6.0, 0.0], [0.0, -1.0]])
-    scores, probabilities = sum(two), sum(nn.Softmax(-1)(a) for a in two)
-    assert scores.argmax(1).tolist() == [0, 1]
-    assert (probabilities.argmax(1) == scores.argmax(1)).tolist() == [True, True]
-    two = f64([[9.0, 0.0]]), f64([[-3.0, 0.0]])
-    three = (*two, f64([[-3.0, 0.0]]))
-    assert sum(three).argmax(1) == 0
-    assert sum(nn.Softmax(-1)(a) for a in three).argmax(1) == 1
+    three = f64([[9.0, 0.0], [-3.0, 0.0], [-3.0, 0.0]])
+    assert three.mean(0).argmax() == 0
+    assert nn.Softmax(-1)(three).mean(0).argmax() == 1
 
 
 @note(
@@ -1206,9 +1201,9 @@ def tents(x, depth):
 
 @note(
     "3.5",
-    says="More than two: further layers learn complex descriptions, features of a kind.",
+    says="More than two hidden layers learn complex descriptions, features of a kind.",
     verdict="conditional",
-    truth="Eight layers of two ReLUs fold a line 256 times, where one layer needs 256. "
+    truth="Eight layers of two ReLUs make 256 pieces of a line; one layer needs a unit per kink. "
     "Affine layers add nothing.",
 )
 def deep_layers_fold_folds():
@@ -1240,9 +1235,9 @@ def a_deeper_network_holds_the_shallower():
 
 @note(
     "3.5",
-    says="But more layers may overfit.",
+    says="More layers may overfit.",
     verdict="right",
-    truth="Three hidden layers learn 40 random labels by heart, a line gets 60 % of them.",
+    truth="Three hidden layers learn 40 random labels by heart, a line cannot.",
 )
 def layers_can_learn_noise_by_heart():
     x, k = draw(40, 2), torch.randint(2, (40,), generator=torch.Generator().manual_seed(3))
@@ -1257,7 +1252,7 @@ def layers_can_learn_noise_by_heart():
 
 @note(
     "3.5",
-    says="And more layers are harder to train, they may not converge.",
+    says="More layers are harder to train, they may not converge.",
     verdict="conditional",
     truth="Five layers of sigmoids stand still at ln 2, one learns. Of He's ReLUs five are better.",
 )
@@ -1311,7 +1306,7 @@ def transfer(target, start):
     "3.5",
     says="Fine-tuning a trained model gives twice the result for half the effort.",
     verdict="conditional",
-    truth="If the tasks share features: 12 samples then give a fifth of the error or less. "
+    truth="If the tasks share features: 12 samples then give less than half of the error. "
     "If they do not, it is worse than a fresh start.",
 )
 def fine_tuning_needs_a_related_task():
@@ -1334,7 +1329,7 @@ def fine_tuning_needs_a_related_task():
     "3.5",
     says="Too few hidden units underfit.",
     verdict="right",
-    truth="One unit is monotone: on two waves its error stays above 0.28; ten units get 0.002.",
+    truth="One unit is monotone: on two waves its error stays above 0.28; ten units get below 0.01.",
 )
 def too_few_units_underfit():
     x = torch.linspace(-1, 1, 100).double()[:, None]
@@ -1367,13 +1362,13 @@ def risk(width, n=40):
     "3.5",
     says="Too many hidden units overfit.",
     verdict="conditional",
-    truth="As many as samples: 100 times the error of half as many. "
-    "50 times as many, shortest weights: as good as half.",
+    truth="As many units as samples: over 100 times the error of half as many. "
+    "50 times as many, with the shortest weights: as good as half.",
 )
 def too_many_units_overfit_and_far_more_do_not():
     (half, _), (equal, own), (many, own_too) = risk(20), risk(40), risk(2000)
-    assert equal > 20 * half
-    assert many < 2 * half
+    assert equal > 100 * half
+    assert many < 1.2 * half
     assert max(own, own_too) < 1e-20  # both learned their samples by heart
 
 
@@ -1455,7 +1450,7 @@ def one_to_five_layers_and_1_to_100_units():
 
 @note(
     "3.5",
-    says="If it underfits, add units.",
+    says="If a network underfits, add units.",
     verdict="right",
     truth="The best fit to the training data never gets worse: new units may have weight 0.",
 )
