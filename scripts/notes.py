@@ -36,9 +36,9 @@ MEANINGS: dict[Verdict, str] = {
 HEAD = "| section | the notes say | verdict | what is true | check |\n|---|---|---|---|---|"
 INTRODUCTION = """# What the notes say, and what is true
 
-{n} sentences of the notes, numbers, formulas and claims, each with a check that computes what is true:
-against torch, a formula, a truth table or a small experiment. The sentences are in our words, the numbers
-as they are printed. `book` marks facts of the book that the notes leave out.
+{n} sentences of the notes: numbers, formulas and claims. A test checks each of them, against
+torch, a formula, a truth table or a small experiment. The sentences are in our words, the numbers
+as they are printed; `book` marks what is in the book and its code only.
 
 | verdict | rows | meaning |
 |---|---|---|

@@ -12,14 +12,17 @@ from .notes import NOTES
 from .notes.base import Verdict
 
 # the headings of the notes; two parts of 6.2 and the end of 6.5 have none with a number
-SECTIONS = """
-2.1 2.2 2.3
-3.1 3.2 3.2.1 3.2.2 3.2.3 3.3 3.4 3.5
-4.1 4.2 4.3
-5
-6.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5 6.3 6.4 6.5 6.6
-7.1 7.2
-""".split()
+SECTIONS = re.findall(
+    r"\S+",
+    """
+    2.1 2.2 2.3
+    3.1 3.2 3.2.1 3.2.2 3.2.3 3.3 3.4 3.5
+    4.1 4.2 4.3
+    5
+    6.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5 6.3 6.4 6.5 6.6
+    7.1 7.2
+    """,
+)
 
 
 @pytest.mark.parametrize("note", NOTES, ids=str)

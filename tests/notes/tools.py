@@ -1,26 +1,26 @@
-"""What the checks of several chapters need: perceptrons set by hand, fits, and draws."""
-
-from collections.abc import Callable, Sequence
-from typing import Any
+"""What several chapters' checks need: perceptrons set by hand, fits, draws, derivatives."""
 
 import numpy as np
 import torch
 from scipy.optimize import linprog
-from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from dlbook_torch import nn
+from dlbook_torch.models import MLP
+from dlbook_torch.parity.checks.handwritten import Recorder
 
 
-def f64(numbers: Any) -> Tensor:
+def f64(numbers):
     """Numbers as they are written, without the rounding of float32."""
     return torch.tensor(numbers, dtype=torch.float64)
 
 
 CORNERS = f64([[0, 0], [1, 0], [0, 1], [1, 1]])
+XOR = f64([[0], [1], [1], [0]])
+EXPONENTIALS = {"exp", "exp_", "expm1", "expm1_"}
 
 
-def perceptron(w: Sequence[Any], b: float | Sequence[float]) -> nn.Perceptron:
+def perceptron(w, b):
     """One perceptron, or several side by side, in float64."""
     weight, bias = torch.atleast_2d(f64(w)), torch.atleast_1d(f64(b))
     unit = nn.Perceptron(*weight.T.shape, dtype=torch.float64)
@@ -28,12 +28,12 @@ def perceptron(w: Sequence[Any], b: float | Sequence[float]) -> nn.Perceptron:
     return unit
 
 
-def answers(unit: Callable[[Tensor], Tensor], x: Tensor = CORNERS) -> list[int]:
+def answers(unit, x=CORNERS):
     """What a unit says to each row of x."""
     return [int(y) for y in unit(x).flatten()]
 
 
-def parted_by_a_line(x: Tensor, t: Sequence[int]) -> bool:
+def parted_by_a_line(x, t):
     """Ask a linear program for w and b with (w x + b)(2 t - 1) >= 1."""
     sign = 2 * np.asarray(t)[:, None] - 1
     rows = sign * np.hstack([x.numpy(), np.ones((len(x), 1))])
@@ -41,15 +41,7 @@ def parted_by_a_line(x: Tensor, t: Sequence[int]) -> bool:
     return bool(found.success)
 
 
-def fit(
-    model: nn.Module,
-    x: Tensor,
-    t: Tensor,
-    steps: int,
-    lr: float,
-    rule: Callable[..., Any] = torch.optim.SGD,
-    loss: Callable[[Tensor, Tensor], Tensor] = mse_loss,
-) -> list[float]:
+def fit(model, x, t, steps, lr, rule=torch.optim.SGD, loss=mse_loss):
     """Train on the whole of x, and return the loss before every step and after the last."""
     optimizer = rule([p for p in model.parameters() if p.requires_grad], lr=lr)
     losses = []
@@ -62,20 +54,59 @@ def fit(
     return [*losses, loss(model(x), t).item()]
 
 
-def solve(x: Tensor, t: Tensor, penalty: float | Tensor = 0.0) -> Tensor:
+def solve(x, t, penalty=0.0):
     """Least squares with a penalty on w^2; without one, the shortest of the best w."""
-    if not torch.is_tensor(penalty) and not penalty:
+    if not penalty:
         return torch.linalg.pinv(x) @ t
     return torch.linalg.solve(x.T @ x + penalty * torch.eye(x.shape[1]).to(x), x.T @ t)
 
 
-def draw(*size: int, seed: int = 0) -> Tensor:
+def draw(*size, seed=0):
     """Standard normal numbers in float64."""
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def moons(n: int = 200) -> tuple[Tensor, Tensor]:
+def moons(n=200):
     """Two half circles that reach into each other, and which of them a point is on."""
     u, k = torch.pi * torch.rand(n, generator=torch.Generator().manual_seed(0)), torch.arange(n) % 2
     x = torch.stack([u.cos() + k, (1 - 2 * k) * u.sin() + 0.5 * k], 1)
     return x.double() + 0.1 * draw(n, 2, seed=1), k
+
+
+def network(hidden, activation="relu", init="default", inputs=2, outputs=1, seed=0, **options):
+    """An MLP in float64, the same every time."""
+    torch.manual_seed(seed)
+    return MLP(inputs, outputs, hidden, activation, init, **options).double()
+
+
+def slope(function, x):
+    """The derivative of an elementwise function, by torch."""
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad(function(x).sum(), x)[0]
+
+
+def first_gradient(model, x, t):
+    """How long the gradient of the first weights is, and how long that of the last."""
+    mse_loss(model(x), t).backward()
+    norms = [p.grad.norm().item() for p in model.parameters() if p.dim() > 1]
+    return norms[0], norms[-1]
+
+
+def operations(layer, x):
+    """The aten operations that a layer's forward pass asks for."""
+    with torch.no_grad(), Recorder() as seen:
+        layer(x)
+    return seen.names
+
+
+def linear_data(n, d, noise, scale=1.0, seed=0):
+    """Training and new data of one linear law: x, t, x_new, t_new."""
+    x, new, w = draw(n, d, seed=seed), draw(1000, d, seed=seed + 1), draw(d, seed=seed + 2)
+    x, new = x * scale, new * scale
+    t, t_new = x @ w, new @ w
+    return x, t + noise * draw(n, seed=seed + 3), new, t_new + noise * draw(1000, seed=seed + 4)
+
+
+def coins(n, samples=100):
+    """n classifiers that guess: which of their answers are right, on a set that is at hand."""
+    return draw(n, samples, seed=5) > 0
