@@ -29,7 +29,7 @@ TITLES = {
 }
 MEANINGS: dict[Verdict, str] = {
     "right": "as they say",
-    "rounded": "the number is right up to its last digit, which is rounded or cut off",
+    "rounded": "right but for rounding, or for digits cut off",
     "wrong": "it is not so; what is true stands beside it",
     "conditional": "it holds in some cases and not in others; the check shows one of each",
 }
@@ -44,7 +44,7 @@ as they are printed; `book` marks what is in the book and its code only.
 |---|---|---|
 {counts}
 
-    pytest tests/test_notes.py                         # all of them, some seconds
+    pytest tests/test_notes.py                         # all of them, under a minute
     pytest tests/test_notes.py -k nand_is_titled_not   # one, by the name in the last column
     pytest tests/test_notes.py -k 3.2.1                # a section
 

@@ -340,13 +340,13 @@ def sgd_takes_longer_on_a_long_bowl():
 
 
 def wave(k, noise, rule, seed):
-    """Error of a small network on sin(k pi x) after 600 steps."""
+    """Error of a small network on sin(k pi x) after 400 steps."""
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.rand(40, 1, generator=generator).double() - 1
     grid = torch.linspace(-1, 1, 200).double()[:, None]
     model = network([50], "tanh", inputs=1, seed=seed)
     t = (k * torch.pi * x).sin() + noise * draw(40, 1, seed=seed + 9)
-    fit(model, x, t, 600, {SGD: 0.1, ADAM: 0.02}[rule], rule)
+    fit(model, x, t, 400, {SGD: 0.1, ADAM: 0.02}[rule], rule)
     return F.mse_loss(model(grid), (k * torch.pi * grid).sin()).item()
 
 
@@ -354,11 +354,11 @@ def wave(k, noise, rule, seed):
     "4.3",
     says="If the labels vary smoothly with the features, Adam is good and SGD very slow.",
     verdict="right",
-    truth="One sine wave, 600 steps: Adam's error is less than a third of SGD's.",
+    truth="One sine wave, 400 steps: Adam's error is less than a tenth of SGD's.",
 )
 def adam_is_faster_on_a_smooth_map():
     for seed in (0, 1):
-        assert wave(1, 0.0, ADAM, seed) < wave(1, 0.0, SGD, seed) / 3
+        assert wave(1, 0.0, ADAM, seed) < wave(1, 0.0, SGD, seed) / 10
 
 
 @note(
@@ -374,7 +374,7 @@ def sgd_is_better_if_it_is_noise():
         for k, noise in ((0, 1.0), (4, 0.0))
     )
     assert noise[0] < noise[1] / 1.5
-    assert law[1] < law[0] / 2
+    assert law[1] < law[0] / 1.5
 
 
 @note(
