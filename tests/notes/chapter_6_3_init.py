@@ -4,12 +4,12 @@ import functools
 import math
 
 import torch
-from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
 from dlbook_torch import nn, optim
 
 from .base import note
+from .nets import deep_relu, loss_on_digits
 
 
 def two_layers(activation, std):
@@ -323,38 +323,6 @@ def he_keeps_relu_alive_where_xavier_fades():
         return x.std().item()
 
     assert_close(same_draws(0.02**0.5) / same_draws(0.1), 2**2.5)
-
-
-def digits():
-    x, labels = load_digits(return_X_y=True)
-    return torch.from_numpy(x).float() / 16, torch.from_numpy(labels)
-
-
-def deep_relu(gain=None, std=None):
-    """Five hidden layers of 100 ReLUs; weights of the deviation ``std``, or gain / sqrt(n)."""
-    generator, layers = torch.Generator().manual_seed(0), []
-    for n, m in ((64, 100), (100, 100), (100, 100), (100, 100), (100, 100), (100, 10)):
-        linear = nn.Linear(n, m)
-        nn.init.normal_(linear.weight, std=std or gain / n**0.5, generator=generator)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def loss_on_digits(net, updates=100, lr=0.1):
-    """Loss on all digits after some updates, and the size of the first layer's gradient."""
-    x, labels = digits()
-    optimizer = optim.SGD(net.parameters(), lr=lr)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(updates):
-        batch = torch.randint(len(x), (128,), generator=generator)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x[batch]), labels[batch]).backward()
-        optimizer.step()
-    optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(net(x), labels)
-    loss.backward()
-    return loss.item(), net[0].weight.grad.norm().item()
 
 
 @note(

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from dlbook_torch import nn
 
 from .base import note
-from .chapter_6_3_init import deep_relu, loss_on_digits
+from .nets import deep_relu, loss_on_digits
 
 
 def sample(n, m=3, seed=0, scale=1.0, shift=0.0):

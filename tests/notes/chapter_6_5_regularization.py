@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from dlbook_torch import nn, optim
 
 from .base import note
-from .chapter_6_3_init import digits
+from .nets import digits
 from .walks import noise, run, tensor
 
 
