@@ -1,10 +1,12 @@
 """The measurements compare like with like."""
 
+import functools
 import itertools
 
+import pytest
 import torch
 
-from dlbook_torch.bench import data
+from dlbook_torch.bench import cli, data, optim
 from tests.idx import use_mnist
 
 
@@ -30,3 +32,52 @@ def test_throughput_is_the_median(monkeypatch):
     monkeypatch.setattr(data, "perf_counter", lambda: next(clock))
     epochs = {"one": lambda: [(torch.zeros(n), torch.zeros(n)) for n in (6, 2)]}
     assert data.throughput(epochs, rounds=3) == {"one": 4.0}
+
+
+def test_every_form_of_a_rule_takes_the_same_step(monkeypatch):
+    made = []
+
+    def parameters():
+        torch.manual_seed(0)
+        made.append([torch.randn(shape).requires_grad_() for shape in ((3, 2), (4,))])
+        for p in made[-1]:
+            p.grad = torch.randn_like(p)
+        return made[-1]
+
+    monkeypatch.setattr(optim, "parameters", parameters)
+    start = parameters()
+    for name in optim.RULES:
+        made.clear()
+        for step in optim.contestants(name).values():
+            step()
+        assert len(made) in (5, 6), name  # not every rule of torch's has a fused form
+        assert not torch.equal(made[0][0], start[0]), name
+        for others in made[1:]:
+            torch.testing.assert_close(others, made[0])
+
+
+def test_parameters_are_those_of_resnet18():
+    params = optim.parameters()
+    assert (len(params), sum(p.numel() for p in params)) == (62, 11_689_512)
+
+
+def test_ratio_is_the_median_to_torchs_time_in_the_same_round(monkeypatch):
+    now, lasts = [0.0], {"torch": iter([9, 2, 4, 10]), "ours": iter([9, 1, 4, 30])}
+    monkeypatch.setattr(optim, "process_time", lambda: now[0])
+
+    def step(name):
+        now[0] += next(lasts[name])
+
+    steps = {name: functools.partial(step, name) for name in lasts}
+    assert optim.ratios(steps, rounds=3) == {"torch": 1.0, "ours": 1.0}  # of 1/2, 1 and 3
+
+
+@pytest.mark.parametrize(
+    "args, sentence",
+    [(["optim", "Adamm"], "no rule Adamm"), (["optim", "--rounds", "0"], "from 1, got 0")],
+)
+def test_bad_arguments_end_with_one_sentence(args, sentence, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(args)
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err

@@ -9,12 +9,29 @@ from rich.console import Console
 def main(args: Sequence[str] | None = None) -> None:
     """Parse, measure and print one table; ``args`` defaults to the command line."""
     parser = argparse.ArgumentParser(description="Measure ours against torch.")
-    commands = parser.add_subparsers(required=True)
-    data = commands.add_parser("data", help="images per second of the loaders")
-    data.add_argument("--data-dir", help="folder that holds MNIST/raw; default: DLBOOK_DATA")
-    data.add_argument("--rounds", type=int, default=3, help="epochs of each; default: 3")
+    commands = parser.add_subparsers(dest="subject", required=True)
+    loaders = commands.add_parser("data", help="images per second of the loaders")
+    loaders.add_argument("--data-dir", help="folder that holds MNIST/raw; default: DLBOOK_DATA")
+    loaders.add_argument("--rounds", type=_rounds, default=3, help="epochs of each; default: 3")
+    rules = commands.add_parser("optim", help="time of a step of the update rules")
+    rules.add_argument("rules", nargs="*", metavar="RULE", help="such as Adam; default: all")
+    rules.add_argument("--rounds", type=_rounds, default=21, help="steps of each; default: 21")
     options = parser.parse_args(args)
 
-    from .data import table  # not before --help
+    if options.subject == "data":
+        from . import data  # not before --help
 
-    Console().print(table(options.data_dir, options.rounds))
+        result = data.table(options.data_dir, options.rounds)
+    else:
+        from . import optim
+
+        if unknown := sorted(set(options.rules) - set(optim.RULES)):
+            rules.error(f"no rule {', '.join(unknown)}: choose from {', '.join(optim.RULES)}")
+        result = optim.table(options.rules or optim.RULES, options.rounds)
+    Console().print(result)
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return int(text)

@@ -1,12 +1,11 @@
 """Adam (notes 6.2)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .optimizer import Optimizer
+from .optimizer import Group, Optimizer, State
+from .tensors import Tensors
 
 
 class Adam(Optimizer):
@@ -25,16 +24,20 @@ class Adam(Optimizer):
         eps: :math:`\varepsilon`, keeps the division finite.
         weight_decay: :math:`\lambda`, the L2 penalty.
         amsgrad: divide by the largest v so far.
-        foreach: kept for torch's twin, see :class:`Optimizer`.
+        foreach: whole groups at once, see :class:`Optimizer`.
         maximize: climb instead.
-        capturable: keep the step counter beside the parameter.
-        differentiable: record the step itself for differentiation.
-        fused: kept for torch's twin.
+        capturable: keep the step counter a tensor beside the parameter.
+        differentiable: record the step itself.
+        fused: as ``foreach``.
         decoupled_weight_decay: shrink w by :math:`\eta \lambda w` and leave g alone (AdamW).
 
-    Raises: ValueError for a negative lr, eps or weight decay, or a beta outside [0, 1).
-    Source: notes 6.2.4, Kingma and Ba 2015 (arXiv 1412.6980). The notes' code adds epsilon before v
-        is corrected ("epsilon-hat"); torch and this class add it after.
+    The step does not change when all gradients are multiplied by a number, but for eps.
+
+    Raises: ValueError for a negative lr, eps or weight decay, or a beta outside [0, 1) or not of
+        the other's type; RuntimeError for a sparse gradient.
+    Source: notes 6.2.4, Kingma and Ba 2015 (arXiv 1412.6980), Reddi et al. 2018 (arXiv 1904.09237)
+        for amsgrad. The notes' code adds epsilon before v is corrected ("epsilon-hat"); torch and
+        this class add it after.
     """
 
     def __init__(
@@ -53,6 +56,13 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ):
+        if foreach and not capturable and any(isinstance(v, Tensor) for v in (lr, *betas)):
+            raise ValueError(
+                "foreach=True without capturable=True does not take a tensor for lr or betas, "
+                f"got lr={lr} and betas={betas}"
+            )
+        if not any(all(isinstance(b, kind) for b in betas) for kind in (float, Tensor)):
+            raise ValueError(f"betas must be two floats or two tensors, got {betas}")
         super().__init__(
             params,
             lr=lr,
@@ -68,27 +78,17 @@ class Adam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def update(self, w: Tensor, g: Tensor, group: dict[str, Any]) -> None:
-        if g.is_sparse:
-            raise RuntimeError("Adam does not support sparse gradients, got one: use SparseAdam")
-        state = self.state[w]
-        if not state:
-            state["step"] = self.counter(w, group)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(w), torch.zeros_like(w)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = torch.zeros_like(w)
-        state["step"] += 1
-        lr, (beta1, beta2), t = group["lr"], group["betas"], state["step"].item()
-        m, v = state["exp_avg"], state["exp_avg_sq"]
+    def memory(self, w: Tensor, group: Group) -> dict[str, Tensor]:
+        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
+        return {"step": self.scalar(0.0, w, group)} | {name: torch.zeros_like(w) for name in names}
 
-        if group["decoupled_weight_decay"]:
-            w.mul_(1 - lr * group["weight_decay"])
-        elif group["weight_decay"] != 0:
-            g = g + group["weight_decay"] * w
+    def update(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
+        lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
+        m, v, t = state["exp_avg"], state["exp_avg_sq"], self.tick(state, group)
+
         m.lerp_(g, 1 - beta1)
-        v.mul_(beta2).add_((1 - beta2) * (g * g))
+        v.mul_(beta2).addcmul_(g, g, 1 - beta2)
         if group["amsgrad"]:
-            v = torch.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        m_hat = m / (1 - beta1**t)
-        v_hat = v / (1 - beta2**t)
-        w.sub_(lr * m_hat.div_(v_hat.sqrt_().add_(group["eps"])))
+            v = state["max_exp_avg_sq"].maximum_(v)
+        root = (v.sqrt() / (1 - beta2**t) ** 0.5).add_(eps)
+        w.addcdiv_(m, root, -lr / (1 - beta1**t))

@@ -14,19 +14,20 @@ from .compare import Way, play
 # What a handwritten layer or rule may be made of, forward and backward. Nothing else: no kernel
 # that computes a layer or a step, whether its own twin's or another's.
 _ELEMENTARY = {
-    "arithmetic": "add add_ addcmul sub sub_ rsub mul mul_ div div_ neg neg_ abs abs_ sign "
+    "arithmetic": "add add_ addcmul addcmul_ addcdiv_ sub sub_ rsub mul mul_ div div_ neg neg_ abs "
+    "abs_ sign "
     "remainder lerp_ reciprocal reciprocal_",
     "rounding": "floor floor_divide",
-    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ erf erf_ pow_ sqrt_ "
+    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ erf erf_ pow_ sqrt sqrt_ "
     "rsqrt rsqrt_",
     "comparison and choice": "eq ne lt le gt ge bitwise_not bitwise_and bitwise_or isnan "
-    "clamp clamp_ maximum minimum where copysign",
+    "clamp clamp_ clamp_min_ clamp_max_ maximum maximum_ minimum where copysign",
     "reduction": "all sum mean amax",
     "matrix products": "mv mm bmm baddbmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
     "split detach alias",
-    "copies and constants": "clone copy_ _to_copy cat empty_like ones_like zeros_like arange "
+    "copies and constants": "clone copy_ fill_ _to_copy cat empty_like ones_like zeros_like arange "
     "scalar_tensor zeros zero_ new_empty new_empty_strided new_full new_ones new_zeros "
     "_local_scalar_dense",
     "random draws": "bernoulli_",
@@ -43,7 +44,8 @@ class Recorder(TorchDispatchMode):
         self.names: set[str] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(func.overloadpacket.__name__)
+        # An operation over a list of tensors is as elementary as over one.
+        self.names.add(func.overloadpacket.__name__.removeprefix("_foreach_"))
         return func(*args, **(kwargs or {}))
 
 

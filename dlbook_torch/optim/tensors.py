@@ -1,0 +1,146 @@
+"""Many tensors under one name: a rule written as its formula moves a whole group at once."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Scalar: TypeAlias = "float | Tensors"
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Tensors:
+    """Tensors that one line of a rule computes with, each with its namesake of the other side.
+
+    An operation is one ``torch._foreach_*`` call over the whole list, whatever its length. The
+    other side is a number or as many tensors, and the names are those of :class:`torch.Tensor`,
+    with ``_`` where the memory is written to. A number that must stay a tensor, since its gradient
+    is asked for or a step is compiled or captured, comes as as many tensors of one element.
+    """
+
+    __slots__ = ("tensors",)
+
+    def __init__(self, tensors: list[Tensor] | tuple[Tensor, ...]):
+        self.tensors = tensors
+
+    def __add__(self, other: Scalar) -> "Tensors":
+        return Tensors(torch._foreach_add(self.tensors, _plain(other)))
+
+    def __sub__(self, other: Scalar) -> "Tensors":
+        return Tensors(torch._foreach_sub(self.tensors, _plain(other)))
+
+    def __mul__(self, other: Scalar) -> "Tensors":
+        return Tensors(torch._foreach_mul(self.tensors, _plain(other)))
+
+    def __truediv__(self, other: Scalar) -> "Tensors":
+        return Tensors(torch._foreach_div(self.tensors, _plain(other)))
+
+    def __pow__(self, other: Scalar) -> "Tensors":
+        return Tensors(torch._foreach_pow(self.tensors, _plain(other)))
+
+    def __neg__(self) -> "Tensors":
+        return Tensors(torch._foreach_neg(self.tensors))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other: float) -> "Tensors":
+        return -self + other
+
+    def __rtruediv__(self, other: float) -> "Tensors":
+        return Tensors(torch._foreach_reciprocal(self.tensors)) * other
+
+    def __rpow__(self, other: float) -> "Tensors":
+        return Tensors(torch._foreach_pow(other, self.tensors))
+
+    def abs(self) -> "Tensors":
+        return Tensors(torch._foreach_abs(self.tensors))
+
+    def sign(self) -> "Tensors":
+        return Tensors(torch._foreach_sign(self.tensors))
+
+    def sqrt(self) -> "Tensors":
+        root = Tensors(torch._foreach_sqrt(self.tensors))
+        # The derivative of a root is made of the root: a copy may be written to.
+        return root.clone() if torch.is_grad_enabled() else root
+
+    def add(self, other: "Tensors", alpha: Scalar) -> "Tensors":
+        if isinstance(alpha, Tensors):
+            return self + other * alpha
+        return Tensors(torch._foreach_add(self.tensors, other.tensors, alpha=alpha))
+
+    def clone(self) -> "Tensors":
+        return self.each(torch.clone)
+
+    def detach(self) -> "Tensors":
+        return self.each(torch.detach)
+
+    def each(self, f: Callable[..., Tensor], *others: "Tensors") -> "Tensors":
+        """One by one, what has no form for lists."""
+        lists = (t.tensors for t in (self, *others))
+        return Tensors([f(*ts) for ts in zip(*lists, strict=True)])
+
+    def copy_(self, other: "Tensors") -> "Tensors":
+        torch._foreach_copy_(self.tensors, other.tensors)
+        return self
+
+    def fill_(self, value: Scalar) -> "Tensors":
+        if isinstance(value, Tensors):
+            return self.copy_(value)
+        return self.each(lambda t: t.fill_(value))
+
+    def add_(self, other: Scalar, alpha: Scalar = 1) -> "Tensors":
+        if isinstance(alpha, Tensors):
+            return self.add_(alpha * other)
+        if isinstance(other, Tensors):
+            torch._foreach_add_(self.tensors, other.tensors, alpha=alpha)
+        else:
+            torch._foreach_add_(self.tensors, other)
+        return self
+
+    def mul_(self, other: Scalar) -> "Tensors":
+        if torch.is_grad_enabled():  # the derivative of a factor is made of what was there before
+            return self.copy_(self.clone() * other)
+        if isinstance(other, float) and self.tensors[0].dtype in HALF and self.tensors[0].is_cpu:
+            # As a number it would be rounded to the tensors' type, in bfloat16 from 0.999 to 1.
+            torch._foreach_mul_(self.tensors, torch.tensor(other))
+        else:
+            torch._foreach_mul_(self.tensors, _plain(other))
+        return self
+
+    def div_(self, other: Scalar) -> "Tensors":
+        torch._foreach_div_(self.tensors, _plain(other))
+        return self
+
+    def lerp_(self, end: "Tensors", weight: Scalar) -> "Tensors":
+        if isinstance(weight, Tensors):
+            return self.add_((end - self) * weight)
+        torch._foreach_lerp_(self.tensors, end.tensors, weight)
+        return self
+
+    def addcmul_(self, x: "Tensors", y: "Tensors", value: Scalar = 1) -> "Tensors":
+        if isinstance(value, Tensors):
+            return self.add_(x * y * value)
+        torch._foreach_addcmul_(self.tensors, x.tensors, y.tensors, value=value)
+        return self
+
+    def addcdiv_(self, x: "Tensors", y: "Tensors", value: Scalar = 1) -> "Tensors":
+        if isinstance(value, Tensors):
+            return self.add_(x / y * value)
+        torch._foreach_addcdiv_(self.tensors, x.tensors, y.tensors, value=value)
+        return self
+
+    def maximum_(self, other: "Tensors") -> "Tensors":
+        torch._foreach_maximum_(self.tensors, other.tensors)
+        return self
+
+    def clamp_(self, low: float, high: float) -> "Tensors":
+        torch._foreach_clamp_min_(self.tensors, low)
+        torch._foreach_clamp_max_(self.tensors, high)
+        return self
+
+
+def _plain(other: Scalar) -> Any:
+    """What a ``torch._foreach_*`` call takes for it."""
+    return other.tensors if isinstance(other, Tensors) else other
