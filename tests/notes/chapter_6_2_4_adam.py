@@ -40,8 +40,7 @@ def epsilon_hat(gradients, eta=0.001, beta1=0.9, beta2=0.999, eps=1e-7, m_is_upd
 def adam_averages_where_adagrad_sums():
     ones = torch.ones(200, 1)
     adam, adagrad = (
-        -walk(library, rule, ones, lr=0.1).flatten().diff()
-        for library, rule in ((optim, "Adam"), (torch.optim, "Adagrad"))
+        -walk(optim, rule, ones, lr=0.1).flatten().diff() for rule in ("Adam", "Adagrad")
     )
     assert_close(adam, torch.full_like(adam, 0.1), rtol=1e-6, atol=0)
     assert_close(adagrad, 0.1 / torch.arange(2, 201).double().sqrt(), rtol=1e-6, atol=0)
@@ -53,7 +52,7 @@ def adam_averages_where_adagrad_sums():
     for t, g in enumerate(gradients, 1):
         optimizer.param_groups[0]["lr"] = 0.1 / t**0.5
         path.append(run(optimizer, w, [g])[0])
-    sums = walk(torch.optim, "Adagrad", gradients, lr=0.1, eps=1e-10)
+    sums = walk(optim, "Adagrad", gradients, lr=0.1, eps=1e-10)
     assert_close(torch.stack(path), sums, rtol=0, atol=1e-5)
 
 
@@ -244,7 +243,7 @@ def adagrad_wins_on_digits_and_sgd_only_lacks_a_larger_rate():
         return loss_on_digits(deep_relu(2**0.5, depth=4), 100, lr, rule, **kwargs)[0]
 
     momentum = loss(optim.SGD, 0.01, momentum=0.9)
-    adam, adagrad = loss(optim.Adam, 0.001), loss(torch.optim.Adagrad, 0.01)
+    adam, adagrad = loss(optim.Adam, 0.001), loss(optim.Adagrad, 0.01)
     assert loss(optim.SGD, 0.01) > 2 * momentum
     assert momentum > adam > adagrad
     assert loss(optim.SGD, 0.2) < momentum

@@ -125,7 +125,7 @@ def penalty_and_decay_are_the_same_for_sgd_only():
     assert_close(penalised, shrunk)
     penalised, shrunk = path(optim.Adam, weight_decay=0.1), path(optim.Adam, shrink=0.001)
     assert (penalised - shrunk).abs().max() > 1e-3
-    assert_close(path(torch.optim.AdamW, weight_decay=0.1), shrunk)
+    assert_close(path(optim.AdamW, weight_decay=0.1), shrunk)
 
 
 @note(
