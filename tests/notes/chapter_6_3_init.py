@@ -152,7 +152,8 @@ def the_notes_xavier_is_lecun():
     standard = seeded(nn.init.normal_)
     assert_close(seeded(nn.init.lecun_normal_), standard / n**0.5)
     assert_close(seeded(torch.nn.init.kaiming_normal_, nonlinearity="linear"), standard / n**0.5)
-    assert_close(seeded(torch.nn.init.xavier_normal_), standard * (2 / (n + m)) ** 0.5)
+    for init in (nn.init, torch.nn.init):
+        assert_close(seeded(init.xavier_normal_), standard * (2 / (n + m)) ** 0.5)
     square = dict(rows=200, columns=200)
     assert_close(
         seeded(torch.nn.init.xavier_normal_, **square), seeded(nn.init.normal_, **square) / n**0.5
