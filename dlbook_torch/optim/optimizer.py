@@ -72,8 +72,10 @@ class Optimizer(torch.optim.Optimizer):
             for name in self.defaults:
                 group.setdefault(name, ABSENT.get(name, False))
             for p in group["params"]:
-                if isinstance(t := self.state.get(p, {}).get("step"), float | int):
-                    self.state[p]["step"] = self.scalar(t, p, group)
+                state = self.state.get(p, {})
+                for name in self.SCALARS:
+                    if isinstance(value := state.get(name), float | int):
+                        state[name] = self.scalar(value, p, group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; return what ``closure`` returns."""
@@ -126,7 +128,7 @@ class Optimizer(torch.optim.Optimizer):
             return
         alike: dict[Any, list[Tensor]] = {}
         for p in params:
-            state = self.state.get(p, {})
+            state = {k: v for k, v in self.state.get(p, {}).items() if v is not None}
             numbers = () if _live(group) else [state[k].item() for k in self.SCALARS if k in state]
             kind = (p.dtype, p.device, p.grad is not None and p.grad.layout, *state, *numbers)
             alike.setdefault(kind, []).append(p)
@@ -180,7 +182,7 @@ def _penalised(w: Tensors, g: Tensors, group: Group) -> Tensors:
     if group.get("decoupled_weight_decay"):
         w.mul_(1 - group["lr"] * decay)
         return g
-    return g.add(w.clone() if torch.is_grad_enabled() else w, decay)
+    return g.add(w, decay)
 
 
 def _live(group: Group) -> bool:

@@ -17,7 +17,7 @@ from . import (
     pooling,
     upsampling,
 )
-from .base import Case, Refused, Rule
+from .base import Case, Pair, Refused, Rule
 from .rules import BAD_RULES, RULES
 
 FAMILIES = (  # in the order of the notes
@@ -36,4 +36,4 @@ FAMILIES = (  # in the order of the notes
 CASES: list[Case] = [case for family in FAMILIES for case in family.CASES]
 REFUSED: list[Refused] = [row for family in FAMILIES for row in family.REFUSED]
 
-__all__ = ["BAD_RULES", "CASES", "REFUSED", "RULES", "Case", "Refused", "Rule"]
+__all__ = ["BAD_RULES", "CASES", "REFUSED", "RULES", "Case", "Pair", "Refused", "Rule"]
