@@ -48,9 +48,9 @@ class Optimizer(torch.optim.Optimizer):
     Complex parameters move as pairs of real numbers. A learning rate may be a tensor of one
     element.
 
-    Raises: ValueError for a hyper-parameter outside its range; RuntimeError for ``fused`` beside
-        ``differentiable`` or ``foreach``, and at a step with a sparse gradient that the rule has
-        no formula for.
+    Raises: ValueError for a hyper-parameter outside its range; TypeError for one that is no
+        number; RuntimeError for ``fused`` beside ``differentiable`` or ``foreach``, and at a step
+        with a sparse gradient that the rule has no formula for.
     Source: notes 6.1.
     """
 
@@ -59,7 +59,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: ParamsT, **defaults: Any):
         for name, value in defaults.items():
-            for v in value if isinstance(value, tuple | list) else (value,):
+            for v in value if name == "betas" else (value,):
                 _check(name, v, value)
         for other in ("differentiable", "foreach"):
             if defaults.get("fused") and defaults[other]:
@@ -161,7 +161,7 @@ class Optimizer(torch.optim.Optimizer):
         state = dict(before)
         if torch.is_grad_enabled():  # an earlier step was recorded with these: not written to
             state = {key: value.clone() for key, value in before.items()}
-        group = {name: _number(value, group, len(params)) for name, value in group.items()}
+        group = {k: _number(v, group, len(params)) for k, v in group.items() if k != "params"}
         if group["maximize"]:
             g = -g
         self.update(w, _penalised(w, g, group), state, group)
@@ -192,7 +192,7 @@ def _live(group: Group) -> bool:
 
 def _number(value: Any, group: Group, n: int) -> Any:
     """A hyper-parameter given as a tensor: as a number, or n times where it must stay a tensor."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return tuple(_number(v, group, n) for v in value)
     if not isinstance(value, Tensor):
         return value
@@ -211,9 +211,18 @@ def _real(t: Tensor) -> Tensor:
 
 
 def _check(name: str, value: Any, given: Any) -> None:
-    """Raises: ValueError if ``value``, a part of what was ``given``, is out of its range."""
+    """Look at ``value``, a part of what was ``given``.
+
+    Raises: ValueError if it is out of its range, TypeError if it cannot be compared with one.
+    """
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ValueError(f"{name} as a tensor must have 1 element, got shape {tuple(value.shape)}")
-    low, high = RANGES.get(name, (-inf, inf))
-    if isinstance(value, int | float | Tensor) and (not value >= low or value >= high != inf):
+    if name not in RANGES:
+        return
+    low, high = RANGES[name]
+    try:
+        inside = low <= value and (high == inf or value < high)
+    except TypeError:
+        raise TypeError(f"{name} must be a number, got {given!r}") from None
+    if not inside:
         raise ValueError(f"{name} must be in [{low}, {high}), got {given}")

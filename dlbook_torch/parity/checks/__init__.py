@@ -42,6 +42,7 @@ from .rule_use import scaled as scaled
 from .rule_use import scheduled as scheduled
 from .rule_use import sparse as sparse
 from .rules import APART as APART
+from .rules import UNITS as UNITS
 from .rules import alike as alike
 from .rules import captured as captured
 from .rules import derivative_of_rule as derivative_of_rule
