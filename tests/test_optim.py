@@ -21,6 +21,9 @@ fullest_of_each = pytest.mark.parametrize("rule", fullest(RULES), ids=str)
 
 
 @sparse
+@pytest.mark.filterwarnings(  # torch 2.11's own compiler loads what it deprecates
+    "ignore:.*torch.jit.script_method:DeprecationWarning"
+)
 @pytest.mark.parametrize(
     "promise, row",
     [
@@ -213,9 +216,10 @@ def test_every_group_has_its_own_options(rule):
     ours = path(optim)
     try:
         ref = checks.ask(path, torch.optim)
-    except checks.TorchRefuses as refusal:  # Adagrad of torch 2.11 remembers nothing of a newcomer
-        assert "Adagrad" in str(rule), refusal
-        return
+    except checks.TorchRefuses:  # Adagrad of torch 2.11 remembers nothing of a newcomer
+        if rule.name == "Adagrad":
+            return
+        raise
     checks.alike(ours, ref, checks.UNITS)
 
 

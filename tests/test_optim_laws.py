@@ -170,7 +170,7 @@ def test_rprop_stays_between_its_step_sizes():
 
 
 def test_adagrads_rate_never_rises():
-    """lr / sqrt(h) with h the sum of squares: for the constant gradient 1 the step is lr/sqrt(t)."""
+    """It is lr / sqrt(h), h the sum of squares: under a gradient of 1 the step is lr / sqrt(t)."""
     w, _ = path("Adagrad", lambda w, t: torch.ones_like(w), lr=0.5, eps=0.0)
     t = torch.arange(1.0, 101, dtype=torch.float64)[:, None]
     assert_close(w[:-1] - w[1:], (0.5 / t.sqrt()).expand(-1, 3))

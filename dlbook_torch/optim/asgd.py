@@ -69,9 +69,10 @@ class ASGD(Optimizer):
         return super().scalar(value, w, group | {"capturable": True})  # beside w always, in torch
 
     def memory(self, w: Tensor, group: Group) -> dict[str, Tensor]:
+        lr = group["lr"].item() if isinstance(group["lr"], Tensor) else group["lr"]
         return {
             "step": self.scalar(0.0, w, group),
-            "eta": self.scalar(float(group["lr"]), w, group),
+            "eta": self.scalar(lr, w, group),
             "mu": self.scalar(1.0, w, group),
             "ax": torch.zeros_like(w),
         }

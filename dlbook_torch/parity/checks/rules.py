@@ -182,7 +182,8 @@ def forms(rule: Rule) -> None:
     """One by one or all at once, our rule moves the same bits, whatever the group is made of.
 
     Parameters of several types stand in one group, their counters part, and one of them joins in
-    mid-run; where torch takes that (its Adagrad remembers nothing of a newcomer) it does the same.
+    mid-run. Torch does the same, where it takes that: Adagrad of torch 2.11 remembers nothing of a
+    newcomer.
     """
     for late in (False, True):
         single = uneven(rule, optim, late, foreach=False)
