@@ -65,12 +65,15 @@ class ASGD(Optimizer):
             capturable=capturable,
         )
 
+    def scalar(self, value: float, w: Tensor, group: Group) -> Tensor:
+        return super().scalar(value, w, group | {"capturable": True})  # beside w always, in torch
+
     def memory(self, w: Tensor, group: Group) -> dict[str, Tensor]:
-        beside = group | {"capturable": True}  # torch keeps these beside the parameter always
+        lr = group["lr"].item() if isinstance(group["lr"], Tensor) else group["lr"]
         return {
-            "step": self.scalar(0.0, w, beside),
-            "eta": self.scalar(float(group["lr"]), w, beside),
-            "mu": self.scalar(1.0, w, beside),
+            "step": self.scalar(0.0, w, group),
+            "eta": self.scalar(lr, w, group),
+            "mu": self.scalar(1.0, w, group),
             "ax": torch.zeros_like(w),
         }
 

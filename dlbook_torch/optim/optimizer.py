@@ -48,9 +48,9 @@ class Optimizer(torch.optim.Optimizer):
     Complex parameters move as pairs of real numbers. A learning rate may be a tensor of one
     element.
 
-    Raises: ValueError for a hyper-parameter outside its range; RuntimeError for ``fused`` beside
-        ``differentiable`` or ``foreach``, and at a step with a sparse gradient that the rule has
-        no formula for.
+    Raises: ValueError for a hyper-parameter outside its range; TypeError for one that is no
+        number; RuntimeError for ``fused`` beside ``differentiable`` or ``foreach``, and at a step
+        with a sparse gradient that the rule has no formula for.
     Source: notes 6.1.
     """
 
@@ -59,7 +59,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: ParamsT, **defaults: Any):
         for name, value in defaults.items():
-            for v in value if isinstance(value, tuple | list) else (value,):
+            for v in value if name == "betas" else (value,):
                 _check(name, v, value)
         for other in ("differentiable", "foreach"):
             if defaults.get("fused") and defaults[other]:
@@ -72,8 +72,10 @@ class Optimizer(torch.optim.Optimizer):
             for name in self.defaults:
                 group.setdefault(name, ABSENT.get(name, False))
             for p in group["params"]:
-                if isinstance(t := self.state.get(p, {}).get("step"), float | int):
-                    self.state[p]["step"] = self.scalar(t, p, group)
+                state = self.state.get(p, {})
+                for name in self.SCALARS:
+                    if isinstance(value := state.get(name), float | int):
+                        state[name] = self.scalar(value, p, group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; return what ``closure`` returns."""
@@ -134,7 +136,7 @@ class Optimizer(torch.optim.Optimizer):
             return
         alike: dict[Any, list[Tensor]] = {}
         for p in params:
-            state = self.state.get(p, {})
+            state = {k: v for k, v in self.state.get(p, {}).items() if v is not None}
             numbers = () if _live(group) else [state[k].item() for k in self.SCALARS if k in state]
             kind = (p.dtype, p.device, p.grad is not None and p.grad.layout, *state, *numbers)
             alike.setdefault(kind, []).append(p)
@@ -167,7 +169,7 @@ class Optimizer(torch.optim.Optimizer):
         state = dict(before)
         if torch.is_grad_enabled():  # an earlier step was recorded with these: not written to
             state = {key: value.clone() for key, value in before.items()}
-        group = {name: _number(value, group, len(params)) for name, value in group.items()}
+        group = {k: _number(v, group, len(params)) for k, v in group.items() if k != "params"}
         if group["maximize"]:
             g = -g
         self.update(w, _penalised(w, g, group), state, group)
@@ -188,7 +190,7 @@ def _penalised(w: Tensors, g: Tensors, group: Group) -> Tensors:
     if group.get("decoupled_weight_decay"):
         w.mul_(1 - group["lr"] * decay)
         return g
-    return g.add(w.clone() if torch.is_grad_enabled() else w, decay)
+    return g.add(w, decay)
 
 
 def _live(group: Group) -> bool:
@@ -198,7 +200,7 @@ def _live(group: Group) -> bool:
 
 def _number(value: Any, group: Group, n: int) -> Any:
     """A hyper-parameter given as a tensor: as a number, or n times where it must stay a tensor."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return tuple(_number(v, group, n) for v in value)
     if not isinstance(value, Tensor):
         return value
@@ -212,9 +214,18 @@ def _real(t: Tensor) -> Tensor:
 
 
 def _check(name: str, value: Any, given: Any) -> None:
-    """Raises: ValueError if ``value``, a part of what was ``given``, is out of its range."""
+    """Look at ``value``, a part of what was ``given``.
+
+    Raises: ValueError if it is out of its range, TypeError if it cannot be compared with one.
+    """
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ValueError(f"{name} as a tensor must have 1 element, got shape {tuple(value.shape)}")
-    low, high = RANGES.get(name, (-inf, inf))
-    if isinstance(value, int | float | Tensor) and (not value >= low or value >= high != inf):
+    if name not in RANGES:
+        return
+    low, high = RANGES[name]
+    try:
+        inside = low <= value and (high == inf or value < high)
+    except TypeError:
+        raise TypeError(f"{name} must be a number, got {given!r}") from None
+    if not inside:
         raise ValueError(f"{name} must be in [{low}, {high}), got {given}")

@@ -61,7 +61,7 @@ class Rprop(Optimizer):
         )
 
     def memory(self, w: Tensor, group: Group) -> dict[str, Tensor]:
-        lr = float(group["lr"])
+        lr = group["lr"].item() if isinstance(group["lr"], Tensor) else group["lr"]
         return {
             "step": self.scalar(0.0, w, group),
             "prev": torch.zeros_like(w),

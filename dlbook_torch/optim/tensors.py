@@ -26,22 +26,22 @@ class Tensors:
         self.tensors = tensors
 
     def __add__(self, other: Scalar) -> "Tensors":
-        return Tensors(torch._foreach_add(self.tensors, _plain(other)))
+        return Tensors(torch._foreach_add(_plain(self), _plain(other)))
 
     def __sub__(self, other: Scalar) -> "Tensors":
-        return Tensors(torch._foreach_sub(self.tensors, _plain(other)))
+        return Tensors(torch._foreach_sub(_plain(self), _plain(other)))
 
     def __mul__(self, other: Scalar) -> "Tensors":
-        return Tensors(torch._foreach_mul(self.tensors, _plain(other)))
+        return Tensors(torch._foreach_mul(_plain(self), _plain(other)))
 
     def __truediv__(self, other: Scalar) -> "Tensors":
-        return Tensors(torch._foreach_div(self.tensors, _plain(other)))
+        return Tensors(torch._foreach_div(_plain(self), _plain(other)))
 
     def __pow__(self, other: Scalar) -> "Tensors":
-        return Tensors(torch._foreach_pow(self.tensors, _plain(other)))
+        return Tensors(torch._foreach_pow(_plain(self), _plain(other)))
 
     def __neg__(self) -> "Tensors":
-        return Tensors(torch._foreach_neg(self.tensors))
+        return Tensors(torch._foreach_neg(_plain(self)))
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -49,26 +49,26 @@ class Tensors:
         return -self + other
 
     def __rtruediv__(self, other: float) -> "Tensors":
-        return Tensors(torch._foreach_reciprocal(self.tensors)) * other
+        return Tensors(torch._foreach_reciprocal(_plain(self))) * other
 
     def __rpow__(self, other: float) -> "Tensors":
-        return Tensors(torch._foreach_pow(other, self.tensors))
+        return Tensors(torch._foreach_pow(other, _plain(self)))
 
     def abs(self) -> "Tensors":
-        return Tensors(torch._foreach_abs(self.tensors))
+        return Tensors(torch._foreach_abs(_plain(self)))
 
     def sign(self) -> "Tensors":
-        return Tensors(torch._foreach_sign(self.tensors))
+        return Tensors(torch._foreach_sign(_plain(self)))
 
     def sqrt(self) -> "Tensors":
-        root = Tensors(torch._foreach_sqrt(self.tensors))
+        root = Tensors(torch._foreach_sqrt(_plain(self)))
         # The derivative of a root is made of the root: a copy may be written to.
         return root.clone() if torch.is_grad_enabled() else root
 
     def add(self, other: "Tensors", alpha: Scalar) -> "Tensors":
         if isinstance(alpha, Tensors):
             return self + other * alpha
-        return Tensors(torch._foreach_add(self.tensors, other.tensors, alpha=alpha))
+        return Tensors(torch._foreach_add(_plain(self), _plain(other), alpha=alpha))
 
     def clone(self) -> "Tensors":
         return self.each(torch.clone)
@@ -82,26 +82,29 @@ class Tensors:
         return Tensors([f(*ts) for ts in zip(*lists, strict=True)])
 
     def copy_(self, other: "Tensors") -> "Tensors":
+        if torch.is_grad_enabled():  # the call over the list has no derivative
+            return self.each(torch.Tensor.copy_, other)
         torch._foreach_copy_(self.tensors, other.tensors)
         return self
 
     def fill_(self, value: Scalar) -> "Tensors":
         if isinstance(value, Tensors):
             return self.copy_(value)
-        return self.each(lambda t: t.fill_(value))
+        rounded = torch.tensor(value)  # to the default type, as torch keeps what it counts
+        return self.each(lambda t: t.fill_(rounded))
 
     def add_(self, other: Scalar, alpha: Scalar = 1) -> "Tensors":
         if isinstance(alpha, Tensors):
             return self.add_(alpha * other)
         if isinstance(other, Tensors):
-            torch._foreach_add_(self.tensors, other.tensors, alpha=alpha)
+            torch._foreach_add_(self.tensors, _plain(other), alpha=alpha)
         else:
             torch._foreach_add_(self.tensors, other)
         return self
 
     def mul_(self, other: Scalar) -> "Tensors":
         if torch.is_grad_enabled():  # the derivative of a factor is made of what was there before
-            return self.copy_(self.clone() * other)
+            return self.copy_(self * other)
         if isinstance(other, float) and self.tensors[0].dtype in HALF and self.tensors[0].is_cpu:
             # As a number it would be rounded to the tensors' type, in bfloat16 from 0.999 to 1.
             torch._foreach_mul_(self.tensors, torch.tensor(other))
@@ -116,23 +119,23 @@ class Tensors:
     def lerp_(self, end: "Tensors", weight: Scalar) -> "Tensors":
         if isinstance(weight, Tensors):
             return self.add_((end - self) * weight)
-        torch._foreach_lerp_(self.tensors, end.tensors, weight)
+        torch._foreach_lerp_(self.tensors, _plain(end), weight)
         return self
 
     def addcmul_(self, x: "Tensors", y: "Tensors", value: Scalar = 1) -> "Tensors":
         if isinstance(value, Tensors):
             return self.add_(x * y * value)
-        torch._foreach_addcmul_(self.tensors, x.tensors, y.tensors, value=value)
+        torch._foreach_addcmul_(self.tensors, _plain(x), _plain(y), value=value)
         return self
 
     def addcdiv_(self, x: "Tensors", y: "Tensors", value: Scalar = 1) -> "Tensors":
         if isinstance(value, Tensors):
             return self.add_(x / y * value)
-        torch._foreach_addcdiv_(self.tensors, x.tensors, y.tensors, value=value)
+        torch._foreach_addcdiv_(self.tensors, _plain(x), _plain(y), value=value)
         return self
 
     def maximum_(self, other: "Tensors") -> "Tensors":
-        torch._foreach_maximum_(self.tensors, other.tensors)
+        torch._foreach_maximum_(self.tensors, _plain(other))
         return self
 
     def clamp_(self, low: float, high: float) -> "Tensors":
@@ -142,5 +145,10 @@ class Tensors:
 
 
 def _plain(other: Scalar) -> Any:
-    """What a ``torch._foreach_*`` call takes for it."""
-    return other.tensors if isinstance(other, Tensors) else other
+    """What a ``torch._foreach_*`` call takes for it.
+
+    Of a recorded step copies: autograd keeps the operands, and a later line may write to them.
+    """
+    if not isinstance(other, Tensors):
+        return other
+    return [t.clone() for t in other.tensors] if torch.is_grad_enabled() else other.tensors

@@ -4,13 +4,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import optim
 from . import checks
-from .cases import Case
+from .cases import Case, Rule
 from .checks import Errors, TorchRefuses
 
 Choice = Callable[[Sequence[Any]], Sequence[Any]]
@@ -179,12 +181,76 @@ REFUSALS: list[Promise] = [Promise("refusal", checks.refuses)]
 def paths(dtype: torch.dtype, device: str = "cpu") -> list[Promise]:
     """The way that an update rule takes, in one type."""
     check = partial(checks.trajectory, dtype=dtype, device=device)
-    return [Promise(f"{name_of(dtype)}-path", check, dtype=name_of(dtype))]
+    rows = every if dtype.itemsize > 2 else without_tensor_betas
+    return [Promise(f"{name_of(dtype)}-path", check, rows, dtype=name_of(dtype), required=True)]
 
+
+def without_tensor_betas(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """The rows where torch computes in the parameters' type: beside a tensor beta it is another."""
+    return [rule for rule in rows if not isinstance(rule.kwargs.get("betas", (0,))[0], Tensor)]
+
+
+def with_option(name: str) -> Choice:
+    """The rows of the rules that have this argument in torch."""
+    return lambda rows: [
+        rule for rule in rows if name in signature(getattr(torch.optim, rule.name)).parameters
+    ]
+
+
+def in_groups(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """The rows that may be asked for the group form."""
+    return [rule for rule in rows if rule.takes_groups()]
+
+
+def fullest(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """The last row of every rule, which has the most of it: for what costs much."""
+    return list({rule.name: rule for rule in rows}.values())
+
+
+def few(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """Those, and the rows whose rate is a tensor."""
+    full = fullest(rows)
+    return [rule for rule in rows if rule in full or isinstance(rule.kwargs.get("lr"), Tensor)]
+
+
+def with_velocity(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """SGD's rows with a momentum."""
+    return [rule for rule in rows if rule.name == "SGD" and rule.kwargs.get("momentum")]
+
+
+FUSED: dict[str, Any] = dict(ours=dict(fused=True), theirs=dict(fused=True), units=checks.APART)
 
 UPDATES: list[Promise] = [
     *paths(torch.float64),
     *paths(torch.float32),
+    *paths(torch.bfloat16),
+    *paths(torch.float16),
+    *[
+        Promise(
+            f"{name_of(dtype)}-path-foreach", partial(checks.group_form, dtype=dtype), in_groups
+        )
+        for dtype in (torch.float64, torch.float32, torch.bfloat16)
+    ],
+    Promise("complex128-path", partial(checks.trajectory, dtype=torch.complex128)),
+    Promise(
+        "complex128-path-foreach", partial(checks.group_form, dtype=torch.complex128), in_groups
+    ),
+    Promise("capturable", checks.captured, with_option("capturable")),
+    Promise(
+        "capturable-foreach", partial(checks.captured, foreach=True), with_option("capturable")
+    ),
+    *[
+        Promise(
+            f"fused-{name_of(dtype)}",
+            partial(checks.trajectory, dtype=dtype, **FUSED),
+            with_option("fused"),
+        )
+        for dtype in (torch.float64, torch.float32)
+    ],
+    Promise("forms", checks.forms),
+    Promise("differentiable", checks.differentiates),
+    Promise("differentiable-foreach", partial(checks.differentiates, foreach=True), in_groups),
+    Promise("gradcheck", checks.derivative_of_rule, column="gradcheck"),
     *[
         Promise(name, partial(checks.handover, there=there, back=back), column="state")
         for name, there, back in (
@@ -192,7 +258,20 @@ UPDATES: list[Promise] = [
             ("ours-to-torch", optim, torch.optim),
         )
     ],
-    Promise("handwritten", checks.handwritten_rule),
+    Promise("there-and-back", checks.round_trip, column="state"),
+    Promise("copies", checks.copies_of_rule, column="state"),
+    Promise("old-state", checks.old_state, column="state"),
+    Promise("late-velocity", checks.late_velocity, with_velocity, column="state"),
+    *[Promise(name, partial(checks.scheduled, name=name)) for name in checks.SCHEDULES],
+    Promise("scaler", checks.scaled),
+    Promise("sparse", checks.sparse),
+    Promise("sparse-foreach", partial(checks.sparse, foreach=True), in_groups),
+    Promise("handwritten", checks.handwritten_rule, required=True),
+    Promise("handwritten-foreach", partial(checks.handwritten_rule, foreach=True), in_groups),
+    Promise("compile", checks.compiles_rule, few, column="compile"),
+    Promise(
+        "compile-foreach", partial(checks.compiles_rule, foreach=True), fullest, column="compile"
+    ),
 ]
 
 

@@ -17,8 +17,8 @@ from . import (
     pooling,
     upsampling,
 )
-from .base import Case, Refused, Rule
-from .rules import BAD_RULES, RULES
+from .base import Case, Pair, Refused, Rule
+from .rules import BAD_RULES, RULES, STRANGE
 
 FAMILIES = (  # in the order of the notes
     perceptron,
@@ -36,4 +36,14 @@ FAMILIES = (  # in the order of the notes
 CASES: list[Case] = [case for family in FAMILIES for case in family.CASES]
 REFUSED: list[Refused] = [row for family in FAMILIES for row in family.REFUSED]
 
-__all__ = ["BAD_RULES", "CASES", "REFUSED", "RULES", "Case", "Refused", "Rule"]
+__all__ = [
+    "BAD_RULES",
+    "CASES",
+    "REFUSED",
+    "RULES",
+    "STRANGE",
+    "Case",
+    "Pair",
+    "Refused",
+    "Rule",
+]

@@ -12,6 +12,7 @@ from ... import nn
 
 Target = Literal["values", "classes", "probabilities"]
 Make = Callable[[torch.dtype, str], tuple[Any, ...]]  # dtype and device to a call's arguments
+Pair = tuple[list[Tensor], torch.optim.Optimizer]  # parameters, and the rule that moves them
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,31 @@ class Rule:
         return "-".join(filter(None, [self.notes, self.name, kwargs]))
 
     def build(
-        self, library: Any, dtype: torch.dtype = torch.float64, device: str = "cpu"
-    ) -> tuple[list[Tensor], torch.optim.Optimizer]:
+        self,
+        library: Any,
+        dtype: torch.dtype = torch.float64,
+        device: str = "cpu",
+        **options: Any,
+    ) -> Pair:
         """Three parameters in two groups, the same at every call, and the rule that moves them."""
         draw = torch.Generator().manual_seed(0)
+        kind = torch.complex128 if dtype.is_complex else torch.float64
         params = [
-            torch.randn(s, dtype=torch.float64, generator=draw).to(device, dtype).requires_grad_()
+            torch.randn(s, dtype=kind, generator=draw).to(device, dtype).requires_grad_()
             for s in ((3, 2), (5,), ())
         ]
         groups = [dict(params=params[:2]), dict(params=params[2:], lr=0.01)]
-        return params, getattr(library, self.name)(groups, **self.kwargs)
+        return params, self.over(library, groups, **options)
+
+    def over(self, library: Any, params: Any, **options: Any) -> torch.optim.Optimizer:
+        """The rule over given parameters, as ``dlbook_torch.optim`` or ``torch.optim`` makes it."""
+        return getattr(library, self.name)(params, **deepcopy(self.kwargs) | options)
+
+    def tensors(self) -> list[Tensor]:
+        """The hyper-parameters that are given as tensors."""
+        parts = (v if isinstance(v, tuple) else (v,) for v in self.kwargs.values())
+        return [v for values in parts for v in values if isinstance(v, Tensor)]
+
+    def takes_groups(self) -> bool:
+        """Whether torch takes ``foreach``: its Adam does not beside a tensor."""
+        return not (self.tensors() and self.name in ("Adam", "AdamW"))
