@@ -118,5 +118,7 @@ class Internals:
 
 
 GRIDS = tuple(
-    field.name for field in fields(Internals) if field.name not in ("layers", "activations", "epochs")
+    field.name
+    for field in fields(Internals)
+    if field.name not in ("layers", "activations", "epochs")
 )
