@@ -42,6 +42,9 @@ CATALOGUE: dict[str, Kind] = {
     "exploding_gradients": Kind(
         "error", "The gradients explode.", f"clip {_LOWER} init batch_norm".replace(" clip", "", 1)
     ),
+    "lr_too_high": Kind(
+        "warning", "The learning rate is too high for the weights.", "lower_lr warm_up decay_lr"
+    ),
     "dead_relu": Kind(
         "warning",
         "ReLU units are dead: their output is 0 for every sample, so they cannot learn.",
@@ -61,9 +64,6 @@ CATALOGUE: dict[str, Kind] = {
         "warning",
         "The initial weights are bad: the first loss is far above that of guessing, or the layers' outputs differ widely in size.",
         "init batch_norm scale_inputs",
-    ),
-    "lr_too_high": Kind(
-        "warning", "The learning rate is too high for the weights.", "lower_lr warm_up decay_lr"
     ),
     "lr_too_low": Kind(
         "warning",

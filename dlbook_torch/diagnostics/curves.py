@@ -56,17 +56,19 @@ def span(curve: Curve) -> int:
 
 
 def noise(curve: Curve) -> float:
-    """Standard deviation of the noise on a smooth curve, from its second differences.
+    """Standard deviation of the noise on the later two thirds of a curve, from third differences.
 
-    Every second point gives a second estimate, for curves whose neighbours share their noise.
+    Those of a parabola are 0. Every second point gives a second estimate, for curves whose
+    neighbours share their noise.
     """
-    return max(_noise(curve), _noise(curve[::2]))
+    later = curve[len(curve) // 3 :]
+    return max(_noise(later), _noise(later[::2]))
 
 
 def _noise(curve: Curve) -> float:
-    if len(curve) < 4:
+    if len(curve) < 5:
         return 0.0
-    return float(stats.median_abs_deviation(np.diff(curve, 2), scale="normal")) / 6**0.5
+    return float(np.median(abs(np.diff(curve, 3)))) * 1.4826 / 20**0.5
 
 
 def last_segment(lr: Curve) -> int:

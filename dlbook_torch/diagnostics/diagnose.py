@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from . import internals as layers
 from . import verdict
 from .catalogue import RANK, SEVERITIES
+from .curves import MIN_EPOCHS
 from .facts import Facts
 from .report import Finding, Report, Severity
 from .run import Curves, Internals
@@ -25,6 +27,8 @@ CAUSES = {
 }
 SETS_APART = {"overfitting", "gap"}
 FAILED = {"not_learning", "underfitting", "too_slow", "plateau"}
+DECISIVE = 0.8  # share of a layer's units
+JUMPY = 0.05  # noise of the training loss, as a share of its level
 LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
 
 
@@ -59,7 +63,7 @@ def diagnose(
     f = Facts.of(curves)
     by_layers = list(_layer_findings(internals)) if isinstance(internals, Internals) else []
     found = _once([*_curve_findings(f, target_accuracy), *by_layers])
-    found = sorted(_weighed(f, found), key=_order)
+    found = sorted(_weighed(f, found), key=partial(_order, learned(f)))
     if not found or found[0].severity in ("info", "notice"):
         found = _once([*found, verdict.table(f)])
         found.sort(key=lambda x: x.id not in verdict.NORMAL)
@@ -93,8 +97,22 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
     return list(kept.values())
 
 
-def _order(x: Finding) -> tuple[int, int]:
-    return SEVERITIES.index(x.severity), RANK[x.id]
+def _order(fine: bool, x: Finding) -> tuple[int, bool, int]:
+    """Severity first; what layers show comes late where it has done no harm, or only a part."""
+    late = x.id in CAUSES and (fine or not decisive(x))
+    return SEVERITIES.index(x.severity), late, RANK[x.id]
+
+
+def decisive(x: Finding) -> bool:
+    """Enough of a layer is dead to explain that the network does not learn."""
+    return x.id != "dead_relu" or x.numbers["largest"] >= DECISIVE
+
+
+def jumpy(f: Facts) -> bool:
+    """The training loss is as unsteady, or as high, as a learning rate makes it that is too high."""
+    if f.n < MIN_EPOCHS:
+        return True
+    return f.noise_t > JUMPY * abs(f.t_end) or f.t_end > 1.05 * f.scale
 
 
 def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
@@ -104,7 +122,9 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
     apart = [names[name] for name in SETS_APART & set(names)]
     fine = learned(f) and not failed and "diverging" not in names
     for x in found:
-        if x.id in CAUSES and failed:
+        if x.id == "lr_too_high" and not jumpy(f):
+            yield replace(x, severity="notice")
+        elif x.id in CAUSES and failed and decisive(x):
             yield replace(x, severity=_worst([x.severity, *failed]))
         elif x.id in CAUSES and fine:
             much = x.id in ("dead_relu", "saturated")

@@ -27,6 +27,7 @@ NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 LOW, MODEST = 0.5, 0.7  # the second is AUTOTRAINER's
 # S5: a run that would lose this share of its loss in as many epochs again was stopped early
 PROMISING = 0.3
+STEADY = 0.75  # or if the fall of its last third is this share of that before
 # S6: a loss above this multiple of its minimum (TheDeepChecker), and of the epochs before
 EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
 # S7: noise as a share of the level, of the loss of guessing
@@ -286,8 +287,10 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
     numbers = {"train_skill": train, "val_skill": val, "promise": promise}
     bound = LOW if by_loss else MODEST
     falls = f.trends[0] == "falling" and f.trends[1] != "rising"
-    if train < LOW and val < LOW:
-        slow = falls and promise > PROMISING
+    if max(train, val) < bound and (
+        falls and (promise > PROMISING or steady(f)) or val < LOW > train
+    ):
+        slow = falls and (promise > PROMISING or steady(f))
         yield finding(
             "too_slow" if slow else "underfitting",
             levels
@@ -309,7 +312,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
             "dropout or augmentation is too strong, or training labels are wrong.",
             cures="less_dropout labels measure",
         )
-    elif max(train, val) < bound and not (falls and promise > PROMISING):
+    elif max(train, val) < bound:
         yield finding(
             "plateau",
             levels,
@@ -347,28 +350,39 @@ def _stopped_early(f: Facts) -> Iterator[Finding]:
         )
 
 
+def steady(f: Facts) -> bool:
+    """The training loss falls hardly slower at the end than before."""
+    before, after = _falls(f)
+    return after > STEADY * before > 0
+
+
 def remaining(f: Facts) -> float:
     """Share of the training loss that as many epochs again would take away.
 
     The falls of the last two thirds, as those of a geometric series.
     """
-    thirds = [float(np.median(part)) for part in np.array_split(f.t[len(f.t) % 3 :], 6)]
-    before, after = thirds[1] - thirds[3], thirds[3] - thirds[5]
+    before, after = _falls(f)
     if after <= 0:
         return 0.0
     r = min(after / before, 1.0) if before > 0 else 1.0
     return min(_share(after * (r + r**2 + r**3), f.t_end), 1.0)
 
 
+def _falls(f: Facts) -> tuple[float, float]:
+    """Fall of the training loss in the second and in the last third of the run."""
+    sixths = [float(np.median(part)) for part in np.array_split(f.t, 6)]
+    return sixths[1] - sixths[3], sixths[3] - sixths[5]
+
+
 def bad_start(f: Facts) -> Iterator[Finding]:
     """S15: the first loss is far above that of guessing, and much of the run goes into that."""
     if not f.known or f.n < 3:
         return
-    first, later = float(f.t[0]), float(f.t[f.n // 3])
+    first, later = min(float(f.t[0]), float(f.v[0])), float(f.t[f.n // 3])
     if first > BAD_START * f.baseline and first > later > f.baseline:
         yield finding(
             "bad_init",
-            f"The first training loss is {first:.4g}, {first / f.baseline:.3g} times that of "
+            f"The first loss is {first:.4g}, {first / f.baseline:.3g} times that of "
             f"guessing, and {later:.4g} after a third of the run.",
             {"first": first, "guessing": f.baseline},
             confidence=certainty(first, BAD_START * f.baseline),
