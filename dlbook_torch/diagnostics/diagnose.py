@@ -37,6 +37,7 @@ def diagnose(
     internals: Internals | Sequence[float] | None = None,
     *,
     target_accuracy: float | None = None,
+    finished: bool = True,
 ) -> Report:
     """Say what a run shows: the verdict first, then everything else that was found.
 
@@ -51,6 +52,7 @@ def diagnose(
         internals: the statistics of the layers, or the validation loss.
         target_accuracy: validation accuracy that is good enough; at rest below it, learning has
             hit a bottleneck.
+        finished: the run is over; before that, a loss that still falls is never too slow.
 
     Raises: ValueError for lists without epochs or of different length.
     Source: notes 4.3; the other symptoms are those of ``CATALOGUE``.
@@ -62,7 +64,7 @@ def diagnose(
         raise ValueError("expected Internals beside Curves; give two losses as Curves(train, val)")
     f = Facts.of(curves)
     by_layers = list(_layer_findings(internals)) if isinstance(internals, Internals) else []
-    found = _once([*_curve_findings(f, target_accuracy), *by_layers])
+    found = _once([*_curve_findings(f, target_accuracy, finished), *by_layers])
     found = sorted(_weighed(f, found), key=partial(_order, learned(f)))
     if not found or found[0].severity in ("info", "notice"):
         found = _once([*found, verdict.table(f)])
@@ -72,13 +74,14 @@ def diagnose(
     return Report(found[0], tuple(found), best, *trends)
 
 
-def _curve_findings(f: Facts, target: float | None) -> Iterator[Finding]:
+def _curve_findings(f: Facts, target: float | None, finished: bool) -> Iterator[Finding]:
     if failed := verdict.failure(f.curves):
         yield failed
         return
     for rule in verdict.RULES:
         yield from rule(f)
-    yield from verdict.poor(f, target)
+    if finished or "falling" not in f.trends:
+        yield from verdict.poor(f, target)
 
 
 def _layer_findings(internals: Internals) -> Iterator[Finding]:
@@ -100,7 +103,8 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
 def _order(fine: bool, x: Finding) -> tuple[int, bool, int]:
     """Severity first; what layers show comes late where it has done no harm, or only a part."""
     late = x.id in CAUSES and (fine or not decisive(x))
-    return SEVERITIES.index(x.severity), late, RANK[x.id]
+    severity = SEVERITIES.index(x.severity)
+    return max(severity, SEVERITIES.index("warning")) if late else severity, late, RANK[x.id]
 
 
 def decisive(x: Finding) -> bool:
@@ -126,6 +130,8 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
             yield replace(x, severity="notice")
         elif x.id in CAUSES and failed and decisive(x):
             yield replace(x, severity=_worst([x.severity, *failed]))
+        elif x.id == "oscillating" and fine:
+            yield replace(x, severity="notice")
         elif x.id in CAUSES and fine:
             much = x.id in ("dead_relu", "saturated")
             yield replace(x, severity="warning" if much else "notice")

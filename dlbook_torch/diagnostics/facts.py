@@ -9,7 +9,7 @@ import numpy as np
 from .curves import MIN_EPOCHS, Curve, Trend, last_segment, noise, smooth, trend
 from .run import Curves, Series
 
-UNIT = 20.0  # a loss further than this from what its accuracy allows is no mean cross-entropy
+UNIT = 1 / 20, 200  # a loss outside, over what its accuracy allows, is no mean cross-entropy
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Facts:
     def v(self) -> Curve:
         """Validation loss."""
         return np.asarray(self.curves.val, float)[list(self.index)]
+
+    @property
+    def running(self) -> Curve | None:
+        """Running mean of the training loss, None where it is not known."""
+        return self._pick(self.curves.running) if self.curves.measured else self.t
 
     @cached_property
     def smooth_t(self) -> Curve:
@@ -126,7 +131,7 @@ class Facts:
         if (accuracy := self.val_accuracy) is not None:
             ratio = self.v / guess(accuracy, self.curves.classes)
         middle = float(np.nanmedian(ratio))
-        return log(self.curves.classes) if 1 / UNIT < middle < UNIT else nan
+        return log(self.curves.classes) if UNIT[0] < middle < UNIT[1] else nan
 
     @property
     def known(self) -> bool:

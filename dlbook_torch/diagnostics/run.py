@@ -22,6 +22,7 @@ class Curves:
         classes: number of classes C; guessing has loss ln C and accuracy 1/C.
         baseline: loss of the best constant answer, where it is known otherwise.
         epochs: number of each epoch, where they are not 0, 1, 2, ...
+        running: running mean of the training loss, where it is known besides a measured one.
 
     Raises: ValueError for curves without epochs or of different length, or fewer than 2 classes.
     """
@@ -35,6 +36,7 @@ class Curves:
     classes: int | None = None
     baseline: float | None = None
     epochs: Sequence[int] | None = None
+    running: Series | None = None
 
     def __post_init__(self) -> None:
         if not len(self.train) == len(self.val) > 0:
@@ -42,7 +44,7 @@ class Curves:
                 "expected one training and one validation loss per epoch, "
                 f"got {len(self.train)} and {len(self.val)} losses"
             )
-        for name in ("train_accuracy", "val_accuracy", "lr", "epochs"):
+        for name in ("train_accuracy", "val_accuracy", "lr", "epochs", "running"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.train):
                 raise ValueError(

@@ -27,6 +27,7 @@ NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 LOW, MODEST = 0.5, 0.7  # the second is AUTOTRAINER's
 # S5: a run that would lose this share of its loss in as many epochs again was stopped early
 PROMISING = 0.3
+STOPPED, LEFT = 0.25, 0.25  # the same where no level is known, and of the first loss is left
 STEADY = 0.75  # or if the fall of its last third is this share of that before
 # S6: a loss above this multiple of its minimum (TheDeepChecker), and of the epochs before
 EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
@@ -90,7 +91,7 @@ def diverging(f: Facts) -> Iterator[Finding]:
         return
     low, end = f.smooth_t.min(), f.t_end
     since = f.epoch(int(f.smooth_t.argmin()))
-    lost = f.known and low < 0.7 * f.baseline and end > NOTHING * f.baseline
+    lost = end - low > REGAINED * (f.t[0] - low)
     if end - low > (EXPLODED - 1) * abs(low) and (end > f.t[0] or lost):
         yield finding(
             "diverging",
@@ -197,9 +198,9 @@ def validation_shift(f: Facts) -> Iterator[Finding]:
     """
     if f.n < MIN_EPOCHS or f.index[0] > 0 or f.t[0] <= 0 or f.t_end <= 0:
         return
-    first, last = f.v[0] / f.t[0], f.v_end / f.t_end
-    limit = SHIFT_MEASURED if f.curves.measured else SHIFT_RUNNING
-    if first < limit or last < SHIFT_LASTS or f.v[0] - f.t[0] < 0.1 * f.scale:
+    new, limit = (f.t, SHIFT_MEASURED) if f.running is None else (f.running, SHIFT_RUNNING)
+    first, last = f.v[0] / new[0], f.v_end / f.t_end
+    if first < limit or last < SHIFT_LASTS or f.v[0] - new[0] < 0.1 * f.scale:
         return
     if nothing_learned(f):
         return
@@ -287,12 +288,11 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
     numbers = {"train_skill": train, "val_skill": val, "promise": promise}
     bound = LOW if by_loss else MODEST
     falls = f.trends[0] == "falling" and f.trends[1] != "rising"
-    if max(train, val) < bound and (
-        falls and (promise > PROMISING or steady(f)) or val < LOW > train
-    ):
-        slow = falls and (promise > PROMISING or steady(f))
+    lasting = promise > PROMISING or steady(f) or bool(f.v_end > NOTHING * f.baseline)
+    falling = falls and lasting
+    if max(train, val) < bound and (falling or (train < LOW and val < LOW)):
         yield finding(
-            "too_slow" if slow else "underfitting",
+            "too_slow" if falling else "underfitting",
             levels
             + (
                 f" In as many epochs again the training loss would fall by {promise:.0%}."
@@ -339,13 +339,12 @@ def _stopped_early(f: Facts) -> Iterator[Finding]:
     """S5 where no level is known: most of the first loss is left, and it still falls fast."""
     left = _share(f.v_end, float(max(f.t[0], f.v[0])))
     promise = remaining(f)
-    if f.trends == ("falling", "falling") and promise > PROMISING and left > LOW:
+    if f.trends == ("falling", "falling") and promise > STOPPED and left > LEFT:
         yield finding(
             "too_slow",
             f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
             {"left": left, "promise": promise},
-            confidence=0.5 * left + 0.25,
-            severity="notice",
+            confidence=certainty(left, LEFT),
             sentence="The run was stopped early: both losses still fall fast.",
         )
 
@@ -433,7 +432,6 @@ def table(f: Facts) -> Finding:
         what = f.levels() if f.n else "No epoch has measured both losses"
         return finding("too_short", f"{what}.", confidence=1.0)
     name = TABLE.get(f.trends, "unclear")
-    severity: Severity | None = None
     if name == "plateau" and (f.t_end <= f.scale / 2 or f.val_skill >= MODEST):
         name = "converged"
     if name == "data_suspect" and (f.n < MIN_EPOCHS_DATA or not f.curves.measured):
@@ -441,13 +439,11 @@ def table(f: Facts) -> Finding:
     if name == "diverging":
         fallen = min(_share(c[-1] - c.min(), float(c.min())) for c in (f.smooth_t, f.smooth_v))
         name = "diverging" if fallen > RISE else "unclear"
-        severity = "error" if fallen > 2 * RISE else "warning"
     return finding(
         name,
         f"{f.levels()}; the training loss is {f.trends[0]}, the validation loss {f.trends[1]}.",
         confidence=_trust(f),
         since=f.epoch(f.best) if name == "val_plateau" else None,
-        severity=severity,
     )
 
 
