@@ -9,9 +9,10 @@ import numpy as np
 
 from . import internals as layers
 from . import verdict
-from .catalogue import RANK, SEVERITIES
+from .catalogue import CATALOGUE, RANK, SEVERITIES
 from .curves import MIN_EPOCHS
 from .facts import Facts
+from .remedies import remedies
 from .report import Finding, Report, Severity
 from .run import Curves, Internals
 
@@ -38,6 +39,7 @@ def diagnose(
     *,
     target_accuracy: float | None = None,
     finished: bool = True,
+    attributed: bool = False,
 ) -> Report:
     """Say what a run shows: the verdict first, then everything else that was found.
 
@@ -53,6 +55,7 @@ def diagnose(
         target_accuracy: validation accuracy that is good enough; at rest below it, learning has
             hit a bottleneck.
         finished: the run is over; before that, a loss that still falls is never too slow.
+        attributed: show also the remedies that the notes give and contradict elsewhere.
 
     Raises: ValueError for lists without epochs or of different length.
     Source: notes 4.3; the other symptoms are those of ``CATALOGUE``.
@@ -69,9 +72,9 @@ def diagnose(
     if not found or found[0].severity in ("info", "notice"):
         found = _once([*found, verdict.table(f)])
         found.sort(key=lambda x: x.id not in verdict.NORMAL)
-    best = f.epoch(f.best) if f.n else _lowest(curves)
-    trends = f.trends
-    return Report(found[0], tuple(found), best, *trends)
+    if attributed:
+        found = [replace(x, remedies=remedies(CATALOGUE[x.id].remedies, True)) for x in found]
+    return Report(found[0], tuple(found), _lowest(curves), *f.trends)
 
 
 def _curve_findings(f: Facts, target: float | None, finished: bool) -> Iterator[Finding]:
@@ -113,7 +116,7 @@ def decisive(x: Finding) -> bool:
 
 
 def jumpy(f: Facts) -> bool:
-    """The training loss is as unsteady, or as high, as a learning rate makes it that is too high."""
+    """The training loss is as unsteady, or as high, as too high a learning rate makes it."""
     if f.n < MIN_EPOCHS:
         return True
     return f.noise_t > JUMPY * abs(f.t_end) or f.t_end > 1.05 * f.scale

@@ -19,7 +19,7 @@ RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.0, 0.02
 ACCURACY_LOST = 0.02  # a validation accuracy below its best by less than this still holds
 # S2: accuracies further apart than this (AUTOTRAINER; the second where training is above 90 %),
 # or losses, as a share of that of guessing and as a ratio
-GAP, GAP_HIGH, LOSS_GAP, LOSS_RATIO = 0.10, 0.07, 0.10, 2.0
+GAP, GAP_HIGH, LOSS_GAP, LOSS_RATIO = 0.10, 0.07, 0.10, 3.0
 HIGH_SKILL = 0.8
 # S3: a loss above this share of that of guessing for some epochs has learned nothing
 NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
@@ -65,8 +65,8 @@ def failure(curves: Curves) -> Finding | None:
         if np.isinf(loss).any():
             first = int(np.isinf(loss).argmax())
         elif len(finite) == 0:
-            if name == "validation" and np.isfinite(np.asarray(curves.train, float)).all():
-                continue  # there was no validation
+            if np.isfinite([curves.train, curves.val]).any():
+                continue  # this one was not measured
             first = 0
         else:
             usual = max(np.diff(finite, prepend=-1).max() - 1, 0)
@@ -127,7 +127,9 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     rise = f.v_end - lowest
     share, regained = _share(rise, lowest), _share(rise, float(f.v[0]) - lowest)
     gain = _share(float(f.smooth_t[turn]) - f.t_end, float(f.smooth_t[turn]))
-    if share < RISE or gain < GAIN or rise <= SURE_RISE * f.noise_v:
+    # a training loss at rest far down has nothing left to gain
+    fitted = gain >= GAIN or (f.trends[0] == "flat" and 0 <= gain and f.t_end <= f.scale / 2)
+    if share < RISE or not fitted or rise <= SURE_RISE * f.noise_v:
         return
     lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
     holds = lost < ACCURACY_LOST and not f.accuracy_gap >= GAP_HIGH
@@ -234,7 +236,8 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
         "double_softmax",
         f"With {C} classes two softmaxes cannot get below {floor:.4g}; the validation loss stays "
         f"within {np.nanmax(abs(off)):.2g} of that plus the share of errors in every epoch, and "
-        f"ends at {f.v_end:.4g} although {np.nanmedian(accuracy[-3:]):.1%} of the answers are right.",
+        f"ends at {f.v_end:.4g} although {np.nanmedian(accuracy[-3:]):.1%} of the answers are "
+        "right.",
         {"floor": floor, "off": float(np.nanmax(abs(off))), "excess": excess},
         confidence=certainty(excess, SOFTMAX_EXCESS),
         since=f.epoch(0),
@@ -398,7 +401,8 @@ def oscillating(f: Facts) -> Iterator[Finding]:
     if jumps > JUMPS * level and jumps > JUMPS_OF_SCALE * f.scale:
         yield finding(
             "oscillating",
-            f"From epoch to epoch the training loss jumps by {jumps:.3g}, {jumps / level:.0%} of its level.",
+            f"From epoch to epoch the training loss jumps by {jumps:.3g}, {jumps / level:.0%} of "
+            "its level.",
             {"noise": jumps, "level": level},
             confidence=certainty(jumps, JUMPS * level),
         )
@@ -406,7 +410,9 @@ def oscillating(f: Facts) -> Iterator[Finding]:
 
 def backwards(f: Facts) -> Iterator[Finding]:
     """S16: validation far better than training where both are measured alike."""
-    if f.n < MIN_EPOCHS or not f.curves.measured or nothing_learned(f) or f.t_end <= 0:
+    if f.n < MIN_EPOCHS or not f.curves.measured or nothing_learned(f):
+        return
+    if f.t_end <= 0 or f.trends[0] == "rising":
         return
     ratio = f.v_end / f.t_end
     better = f.t_end - f.v_end > 3 * max(f.noise_t, f.noise_v)
@@ -439,12 +445,25 @@ def table(f: Facts) -> Finding:
     if name == "diverging":
         fallen = min(_share(c[-1] - c.min(), float(c.min())) for c in (f.smooth_t, f.smooth_v))
         name = "diverging" if fallen > RISE else "unclear"
+    if f.alone:
+        return _of_training(f, name)
     return finding(
         name,
         f"{f.levels()}; the training loss is {f.trends[0]}, the validation loss {f.trends[1]}.",
         confidence=_trust(f),
         since=f.epoch(f.best) if name == "val_plateau" else None,
     )
+
+
+def _of_training(f: Facts, name: str) -> Finding:
+    sentences = {"learning": "falls", "converged": "has come to rest", "plateau": "stands still"}
+    said = (
+        f"The training loss {sentences[name]}; nothing was validated."
+        if name in sentences
+        else None
+    )
+    evidence = f"The training loss is {f.t[0]:.4g} at first and {f.t[-1]:.4g} at the end."
+    return finding(name, evidence, confidence=_trust(f), sentence=said)
 
 
 # verdicts of a run that needs no change
