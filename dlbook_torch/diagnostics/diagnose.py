@@ -29,6 +29,7 @@ CAUSES = {
 SETS_APART = {"overfitting", "gap"}
 FAILED = {"not_learning", "underfitting", "too_slow", "plateau"}
 DECISIVE = 0.8  # share of a layer's units
+SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
 JUMPY = 0.05  # noise of the training loss, as a share of its level
 LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
 
@@ -126,7 +127,8 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
     """Give a cause the weight of its effect: an error where nothing is learned, a notice else."""
     names = {x.id: x.severity for x in found}
     failed = [names[name] for name in FAILED & set(names)]
-    apart = [names[name] for name in SETS_APART & set(names)]
+    shifted = next((x.numbers["first"] for x in found if x.id == "validation_shift"), 0.0)
+    apart = [names[name] for name in SETS_APART & set(names) if shifted >= SURE_SHIFT]
     fine = learned(f) and not failed and "diverging" not in names
     for x in found:
         if x.id == "lr_too_high" and not jumpy(f):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from .catalogue import certainty, finding
-from .curves import MIN_EPOCHS, Trend
+from .curves import MIN_EPOCHS, Curve, Trend, thin
 from .facts import Facts, guess
 from .report import Finding, Severity
 from .run import Curves
@@ -16,6 +16,7 @@ MIN_EPOCHS_DATA = 20  # a suspicion of the data needs more than a trend
 # S1: rise of the validation loss above its minimum (Prechelt's GL 5), in units of its noise, and
 # what the training loss has gained meanwhile
 RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.0, 0.02
+P_RISE = 0.05  # of Kendall's test on the epochs since the best
 ACCURACY_LOST = 0.02  # a validation accuracy below its best by less than this still holds
 # S2: accuracies further apart than this (AUTOTRAINER; the second where training is above 90 %),
 # or losses, as a share of that of guessing and as a ratio
@@ -34,8 +35,9 @@ EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
 # S7: noise as a share of the level, of the loss of guessing
 JUMPS, JUMPS_OF_SCALE = 0.3, 0.05
 BAD_START = 2.0  # S15: first loss over that of guessing (CS231n)
-# S16: validation loss over training loss after one epoch, in which every sample was new
+# S16: validation loss over training loss in the first epoch, in which every sample is new
 SHIFT_RUNNING, SHIFT_MEASURED, SHIFT_LASTS = 1.15, 1.5, 1.15
+SHIFT_EPOCHS = 3  # the first alone may be off while BatchNorm's averages settle
 LEAK, LEAK_SKILL = 0.85, 0.2  # validation better than training in eval mode; by accuracy
 SOFTMAX_TWICE, SOFTMAX_RANGE, SOFTMAX_EXCESS = 0.12, 0.15, 1.1
 
@@ -128,8 +130,10 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     share, regained = _share(rise, lowest), _share(rise, float(f.v[0]) - lowest)
     gain = _share(float(f.smooth_t[turn]) - f.t_end, float(f.smooth_t[turn]))
     # a training loss at rest far down has nothing left to gain
-    fitted = gain >= GAIN or (f.trends[0] == "flat" and 0 <= gain and f.t_end <= f.scale / 2)
+    fitted = gain >= GAIN or (f.trends[0] == "flat" and gain > -GAIN and f.t_end <= f.scale / 2)
     if share < RISE or not fitted or rise <= SURE_RISE * f.noise_v:
+        return
+    if not rising_since(f.v, f.best):
         return
     lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
     holds = lost < ACCURACY_LOST and not f.accuracy_gap >= GAP_HIGH
@@ -152,6 +156,18 @@ def overfitting(f: Facts) -> Iterator[Finding]:
         if holds
         else None,
     )
+
+
+def rising_since(curve: Curve, turn: int) -> bool:
+    """Kendall's test finds a rise since the turn, where that leaves points enough to tell.
+
+    Noise that lasts for some epochs comes back down.
+    """
+    after = thin(curve[turn:])
+    if len(after) < 5:
+        return True
+    tau, p = stats.kendalltau(range(len(after)), after)
+    return bool(tau > 0 and p < P_RISE)
 
 
 def gap(f: Facts) -> Iterator[Finding]:
@@ -193,7 +209,7 @@ def far_apart(f: Facts) -> bool:
 
 
 def validation_shift(f: Facts) -> Iterator[Finding]:
-    """S16: the validation loss was far above the training loss after a single epoch.
+    """S16: the validation loss was far above the training loss from the first epoch on.
 
     In the first epoch every sample is new to the network, so the running mean of its loss is what
     a validation set of the same kind would have had, or more.
@@ -201,15 +217,17 @@ def validation_shift(f: Facts) -> Iterator[Finding]:
     if f.n < MIN_EPOCHS or f.index[0] > 0 or f.t[0] <= 0 or f.t_end <= 0:
         return
     new, limit = (f.t, SHIFT_MEASURED) if f.running is None else (f.running, SHIFT_RUNNING)
-    first, last = f.v[0] / new[0], f.v_end / f.t_end
-    if first < limit or last < SHIFT_LASTS or f.v[0] - new[0] < 0.1 * f.scale:
+    early = f.v[:SHIFT_EPOCHS] / new[:SHIFT_EPOCHS]
+    apart = min(f.v[:SHIFT_EPOCHS] - new[:SHIFT_EPOCHS])
+    first, last = early.min(), f.v_end / f.t_end
+    if not first > limit or last < SHIFT_LASTS or apart < LOSS_GAP * f.scale:
         return
     if nothing_learned(f):
         return
     yield finding(
         "validation_shift",
-        f"After the first epoch the validation loss is {f.v[0]:.4g}, {first:.3g} times the "
-        f"training loss, and at the end {last:.3g} times.",
+        f"In the first {SHIFT_EPOCHS} epochs the validation loss is at least {first:.3g} times the "
+        f"training loss, at the end {last:.3g} times.",
         {"first": float(first), "last": float(last)},
         confidence=certainty(first, limit),
         since=f.epoch(0),
@@ -250,12 +268,14 @@ def nothing_learned(f: Facts) -> bool:
         return False
     lowest = min(f.smooth_t.min(), f.smooth_v.min())
     if f.known:
+        lowest += 2 * max(f.noise_t, f.noise_v)
         bad = lowest > NOTHING * f.baseline and not max(f.train_skill, f.val_skill) >= LOW / 2
         return bool(bad and "falling" not in f.trends)
-    level, fallen = abs(f.t[0]), f.t[0] - f.smooth_t.min()
+    level, fallen = abs(f.t[0]), f.t[0] - f.smooth_t.min() - 2 * f.noise_t
     at_rest = f.n >= MIN_EPOCHS and not {"falling", "rising"} & set(f.trends)
     skilled = max(f.train_skill, f.val_skill) >= LOW
-    return bool(at_rest and level > 0 and fallen < 0.05 * level and not skilled)
+    still = fallen < (1 - NOTHING) * level and f.noise_t < 2 * (1 - NOTHING) * level
+    return bool(at_rest and level > 0 and still and not skilled)
 
 
 def not_learning(f: Facts) -> Iterator[Finding]:
