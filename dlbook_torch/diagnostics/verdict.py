@@ -22,6 +22,7 @@ ACCURACY_LOST = 0.02  # a validation accuracy below its best by less than this s
 # or losses, as a share of that of guessing and as a ratio
 GAP, GAP_HIGH, LOSS_GAP, LOSS_RATIO = 0.10, 0.07, 0.10, 3.0
 HIGH_SKILL = 0.8
+BY_HEART = 2.0  # notes 4.3: accuracies apart are overfitting; and the losses, by this ratio
 # S3: a loss above this share of that of guessing for some epochs has learned nothing
 NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 # S4, S8: skill below which a network underfits (notes 4.3), below which it could do better
@@ -171,7 +172,7 @@ def rising_since(curve: Curve, turn: int) -> bool:
 
 
 def gap(f: Facts) -> Iterator[Finding]:
-    """S2: training samples are known far better than others."""
+    """S2: training samples are known far better than others; by accuracy that is overfitting."""
     if f.n < MIN_EPOCHS:
         return
     apart = f.accuracy_gap
@@ -182,12 +183,23 @@ def gap(f: Facts) -> Iterator[Finding]:
         small = f.v_end - f.t_end < LOSS_GAP * f.scale and not apart >= GAP
         if apart < limit or small or f.v_end <= f.t_end:
             return
+        known_by_heart = (
+            high
+            and apart >= GAP
+            and f.v_end > BY_HEART * f.t_end
+            and f.trends[1] != "falling"
+            and f.train_skill >= HIGH_SKILL
+        )
         yield finding(
-            "gap",
+            "overfitting" if known_by_heart else "gap",
             f"At the end the training accuracy is {apart:.1%} above the validation accuracy, "
             f"and the losses are {f.t_end:.4g} and {f.v_end:.4g}.",
             {"accuracy_gap": apart, "train": f.t_end, "val": f.v_end},
             confidence=certainty(apart, limit),
+            sentence="The network overfits: it knows its training samples by heart, and does far "
+            "worse on others."
+            if known_by_heart
+            else None,
         )
     elif far_apart(f):
         yield finding(
