@@ -16,7 +16,9 @@ MIN_EPOCHS_DATA = 20  # a suspicion of the data needs more than a trend
 # S1: rise of the validation loss above its minimum (Prechelt's GL 5), in units of its noise, and
 # what the training loss has gained meanwhile
 RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.0, 0.02
-P_RISE = 0.05  # of Kendall's test on the epochs since the best
+COMES_BACK = 1.5  # times the largest rise from which the loss has come back before
+EPOCHS_OF_RISE = 5  # the best and those after it (Prechelt's strip)
+P_RISE = 0.02  # of Kendall's test on the epochs since the best
 ACCURACY_LOST = 0.02  # a validation accuracy below its best by less than this still holds
 # S2: accuracies further apart than this (AUTOTRAINER; the second where training is above 90 %),
 # or losses, as a share of that of guessing and as a ratio
@@ -134,7 +136,9 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     fitted = gain >= GAIN or (f.trends[0] == "flat" and gain > -GAIN and f.t_end <= f.scale / 2)
     if share < RISE or not fitted or rise <= SURE_RISE * f.noise_v:
         return
-    if not rising_since(f.v, f.best):
+    if not rising_since(f.v, f.best) or rise <= COMES_BACK * excursion(
+        f.smooth_v[turn // 2 : turn + 1]
+    ):
         return
     lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
     holds = lost < ACCURACY_LOST and not f.accuracy_gap >= GAP_HIGH
@@ -160,15 +164,17 @@ def overfitting(f: Facts) -> Iterator[Finding]:
 
 
 def rising_since(curve: Curve, turn: int) -> bool:
-    """Kendall's test finds a rise since the turn, where that leaves points enough to tell.
-
-    Noise that lasts for some epochs comes back down.
-    """
+    """Kendall's test finds a rise since the turn, over some epochs at least."""
     after = thin(curve[turn:])
-    if len(after) < 5:
-        return True
+    if len(after) < EPOCHS_OF_RISE:
+        return False
     tau, p = stats.kendalltau(range(len(after)), after)
     return bool(tau > 0 and p < P_RISE)
+
+
+def excursion(curve: Curve) -> float:
+    """Largest rise above the lowest point before it."""
+    return float((curve - np.minimum.accumulate(curve)).max())
 
 
 def gap(f: Facts) -> Iterator[Finding]:
@@ -216,7 +222,7 @@ def far_apart(f: Facts) -> bool:
         f.scale > 0
         and f.t_end <= f.scale / 2
         and f.v_end > LOSS_RATIO * f.t_end
-        and f.v_end - f.t_end > LOSS_GAP * f.scale
+        and f.v_end - f.t_end > max(LOSS_GAP * f.scale, SURE_RISE * (f.noise_t + f.noise_v))
     )
 
 
@@ -258,9 +264,10 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
         return
     floor = log(1 + (C - 1) / e)
     off = f.v - floor - (1 - accuracy)
-    sure = floor > 0 and np.ptp(accuracy) >= SOFTMAX_RANGE and f.v.min() > 0.98 * floor
+    allowed = SOFTMAX_TWICE + 2 * min(f.noise_v, 0.05 * floor)
+    sure = np.ptp(accuracy) >= SOFTMAX_RANGE and f.smooth_v.min() > 0.95 * floor
     excess = f.v_end / float(guess(np.array([np.nanmedian(accuracy[-3:])]), C)[0])
-    if not sure or np.nanquantile(abs(off), 0.95) > SOFTMAX_TWICE or excess < SOFTMAX_EXCESS:
+    if not sure or np.nanquantile(abs(off), 0.95) > allowed or excess < SOFTMAX_EXCESS:
         return
     yield finding(
         "double_softmax",
@@ -380,6 +387,7 @@ def _stopped_early(f: Facts) -> Iterator[Finding]:
             f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
             {"left": left, "promise": promise},
             confidence=certainty(left, LEFT),
+            severity="notice",
             sentence="The run was stopped early: both losses still fall fast.",
         )
 
