@@ -33,7 +33,7 @@ SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
 JUMPY = 0.05  # noise of the training loss, as a share of its level
 SMALL_STEPS = {"lr_too_low", "vanishing_gradients"}
 NEAR_ZERO = 0.1  # training loss, as a share of that of guessing
-LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
+LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill in training; share of the first loss that is left
 
 
 def diagnose(
@@ -162,10 +162,8 @@ def learned(f: Facts) -> bool:
     """The network does well, as far as that is known."""
     if not f.n:
         return False
-    if isfinite(f.val_skill):
-        return f.val_skill >= LEARNED
-    if f.known:
-        return f.explained >= LEARNED
+    if isfinite(f.val_skill) or f.known:
+        return verdict.does_well(f)
     return 0 < f.t_end <= LEARNED_OF_FIRST * f.t[0]
 
 

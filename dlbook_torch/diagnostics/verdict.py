@@ -461,6 +461,11 @@ def backwards(f: Facts) -> Iterator[Finding]:
         )
 
 
+def does_well(f: Facts) -> bool:
+    """The level is known, by accuracy or by the loss of guessing, and it is good."""
+    return (f.explained if isnan(f.val_skill) else f.val_skill) >= MODEST
+
+
 def table(f: Facts) -> Finding:
     """The nine pairs of trends of notes 4.3, which do not need a symptom.
 
@@ -477,6 +482,9 @@ def table(f: Facts) -> Finding:
     if name == "diverging":
         fallen = min(_share(c[-1] - c.min(), float(c.min())) for c in (f.smooth_t, f.smooth_v))
         name = "diverging" if fallen > RISE else "unclear"
+    vague = name == "data_suspect" or (name == "unclear" and "unclear" in f.trends)
+    if vague and does_well(f):
+        name = "healthy"
     if f.alone:
         return _of_training(f, name)
     return finding(
@@ -499,7 +507,16 @@ def _of_training(f: Facts, name: str) -> Finding:
 
 
 # verdicts of a run that needs no change
-NORMAL = {"learning", "converged", "val_plateau", "plateau", "too_short", "unclear", "data_suspect"}
+NORMAL = {
+    "healthy",
+    "learning",
+    "converged",
+    "val_plateau",
+    "plateau",
+    "too_short",
+    "unclear",
+    "data_suspect",
+}
 RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     diverging,
     overfitting,
