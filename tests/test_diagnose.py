@@ -488,6 +488,7 @@ def test_a_report_is_text_and_data():
         assert f"### {finding.id} ({finding.severity}, confidence" in page
         assert finding.evidence in page
     assert "`--model.net.dropout`" in page
+    assert report.sentence == data["headline"]["sentence"]
     assert data["headline"] == data["findings"][0]
     assert data["trends"] == {"train": report.train, "val": report.val}
     assert json.loads(json.dumps(data)) == data
