@@ -143,15 +143,12 @@ def _in_order(log: Log, series: Series, notes: list[str]) -> Series:
     for start in back:
         if count[start] <= count[0]:
             raise LogError(
-                f"{log.path} starts again in {series.tag}, from {count[start - 1]:g} back to "
+                log.path, f"starts again in {series.tag}, from {count[start - 1]:g} back to "
                 f"{count[start]:g}: it holds several runs, which cannot be told apart"
             )
         keep[:start] &= count[:start] < count[start]
     if len(back):
-        notes.append(
-            f"the run was resumed: {(~keep).sum()} values of {series.tag} that were logged again "
-            "are left out"
-        )
+        notes.append("the run was resumed: of epochs that were logged again the later values count")
     return series.pick(keep)
 
 
@@ -165,7 +162,7 @@ def _once_per_epoch(log: Log, val: Series) -> None:
     if twice.any():
         at = int(twice.argmax())
         raise LogError(
-            f"{log.path} has epoch {epoch[at] + log.first:g} twice, with {val.tag} {y[at]:g} and "
+            log.path, f"has epoch {epoch[at] + log.first:g} twice, with {val.tag} {y[at]:g} and "
             f"{y[at + 1]:g}"
         )
 
@@ -176,7 +173,7 @@ def _grid(log: Log, train: Series, val: Series) -> Grid:
         if grid is not None and grid.covers(train, val):
             return grid
     raise LogError(
-        f"{log.path} counts {train.tag} from {train.x.min():g} to {train.x.max():g} and {val.tag} "
+        log.path, f"counts {train.tag} from {train.x.min():g} to {train.x.max():g} and {val.tag} "
         f"from {val.x.min():g} to {val.x.max():g}: which values belong together is unknown"
     )
 

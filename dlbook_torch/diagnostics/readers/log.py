@@ -12,7 +12,16 @@ MOST_NAMES = 30  # names in one sentence
 
 
 class LogError(Exception):
-    """A log that cannot be read, or not without guessing; the message is one sentence."""
+    """A log that cannot be read, or not without guessing; the message is one sentence.
+
+    Args:
+        path: the file or folder, the subject of the sentence.
+        what: the rest of it.
+    """
+
+    def __init__(self, path: Path | str, what: str):
+        super().__init__(f"{path} {what}")
+        self.path = Path(path)
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Log:
         val_only: tags without "train" or "val" in their name are of the validation.
         steps: the values of an epoch are told apart by their step.
         first: number of the first epoch in the file, which is epoch 0 here.
+        ours: it was written by ``scripts/train.py``, whose options the remedies name.
         unreadable: why a series is missing, by tag.
     """
 
@@ -69,6 +79,7 @@ class Log:
     val_only: bool = False
     steps: bool = True
     first: int = 0
+    ours: bool = False
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> str:

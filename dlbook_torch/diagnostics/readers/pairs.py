@@ -51,7 +51,7 @@ def find(log: Log, train: str | None = None, val: str | None = None) -> list[Pai
             return chosen if wanted is is_component else chosen[:1]
     why = next(iter(log.unreadable.values()), "")
     raise LogError(
-        f"{log.path} has no training and validation loss that belong together; "
+        log.path, f"has no training and validation loss that belong together; "
         + (f"{why}; " if why else "")
         + f"its tags are {log.names() or 'none'}; name two with --train and --val"
     )
@@ -76,9 +76,9 @@ def rate(log: Log) -> str | None:
 
 def _known(log: Log, tag: str) -> None:
     if tag in log.unreadable:
-        raise LogError(f"{log.path}: {log.unreadable[tag]}")
+        raise LogError(log.path, f"{log.unreadable[tag]}")
     if tag not in log.series:
-        raise LogError(f"{log.path} has no tag {tag}; its tags are {log.names() or 'none'}")
+        raise LogError(log.path, f"has no tag {tag}; its tags are {log.names() or 'none'}")
 
 
 def is_loss(metric: tuple[str, ...], pair: Pair) -> bool:
@@ -156,7 +156,7 @@ def _best(log: Log, names: Iterable[Name]) -> Name | None:
     if len(best) > 1:
         tags = " and ".join(name.tag for name in best)
         side = "--train" if best[0].stage in SIDES else "--val"
-        raise LogError(f"{log.path} has {tags}, which say the same: choose one with {side}")
+        raise LogError(log.path, f"has {tags}, which say the same: choose one with {side}")
     return best[0] if best else None
 
 

@@ -27,7 +27,7 @@ def read(path: Path) -> Log:
     """
     text = _text(path)
     if not text.strip():
-        raise LogError(f"{path} is empty")
+        raise LogError(path, f"is empty")
     if text.lstrip()[0] in "{[":
         rows, notes, kind = _json_rows(path, text)
     else:
@@ -37,15 +37,15 @@ def read(path: Path) -> Log:
 
 def _text(path: Path) -> str:
     if path.stat().st_size > MOST_BYTES:
-        raise LogError(f"{path} is larger than {MOST_BYTES >> 20} MiB: that is no table of epochs")
+        raise LogError(path, f"is larger than {MOST_BYTES >> 20} MiB: that is no table of epochs")
     raw = path.read_bytes()
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))  # what PowerShell's > writes
     try:
         text = raw.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LogError(f"{path} is no text: byte {error.start} is no character") from None
+        raise LogError(path, f"is no text: byte {error.start} is no character") from None
     if "\0" in text:
-        raise LogError(f"{path} is no text: it holds zero bytes")
+        raise LogError(path, f"is no text: it holds zero bytes")
     return text
 
 
@@ -56,12 +56,12 @@ def _csv_rows(path: Path, text: str) -> tuple[Rows, list[str], str]:
     try:
         table = list(csv.reader(lines[start:], delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
-        raise LogError(f"{path} is no CSV table: {error}") from None
+        raise LogError(path, f"is no CSV table: {error}") from None
     header = [cell.strip() for cell in table[0]]
     if delimiter not in lines[start] or all(_number(cell) is not None for cell in header):
-        raise LogError(f"{path} has no header: its first line is {lines[start][:60]!r}")
+        raise LogError(path, f"has no header: its first line is {lines[start][:60]!r}")
     if twice := {name for name in header if name and header.count(name) > 1}:
-        raise LogError(f"{path} has two columns called {listed(sorted(twice))}")
+        raise LogError(path, f"has two columns called {listed(sorted(twice))}")
     rows, notes = [], []
     body = [(start + i, cells) for i, cells in enumerate(table[1:], 2) if any(map(str.strip, cells))]
     for line, cells in body:
@@ -71,9 +71,9 @@ def _csv_rows(path: Path, text: str) -> tuple[Rows, list[str], str]:
         if len(cells) != len(header) and any(map(str.strip, cells[len(header) :])) or len(
             cells
         ) < len(header):
-            raise LogError(f"{path} has {len(cells)} cells instead of {len(header)} in line {line}")
+            raise LogError(path, f"has {len(cells)} cells instead of {len(header)} in line {line}")
         if [cell.strip() for cell in cells[: len(header)]] == header:
-            raise LogError(f"{path} has its header again in line {line}: it holds several runs")
+            raise LogError(path, f"has its header again in line {line}: it holds several runs")
         comma = delimiter == ";"
         rows.append(
             {
@@ -82,7 +82,7 @@ def _csv_rows(path: Path, text: str) -> tuple[Rows, list[str], str]:
             }
         )
     if not rows:
-        raise LogError(f"{path} has a header and no row below it")
+        raise LogError(path, f"has a header and no row below it")
     return rows, notes, _kind(header)
 
 
@@ -117,7 +117,7 @@ def _json_rows(path: Path, text: str) -> tuple[Rows, list[str], str]:
             return _transposed(path, columns), notes, kind
     what = listed(data) if isinstance(data, dict) else type(data).__name__
     raise LogError(
-        f"{path} is JSON, but neither a list of rows nor lists by name; it holds {what or 'nothing'}"
+        path, f"is JSON, but neither a list of rows nor lists by name; it holds {what or 'nothing'}"
     )
 
 
@@ -134,7 +134,7 @@ def _parsed(path: Path, text: str) -> tuple[Any, list[str]]:
             except (json.JSONDecodeError, RecursionError):
                 if rows and i == len(lines) - 1 and all(isinstance(row, dict) for row in rows):
                     return rows, ["the last line breaks off and is left out"]
-                raise LogError(f"{path} is broken JSON: {_where(error)}") from None
+                raise LogError(path, f"is broken JSON: {_where(error)}") from None
         return rows, []
 
 
@@ -149,7 +149,7 @@ def _transposed(path: Path, columns: Mapping[str, list[Any]]) -> Rows:
     if len(set(lengths.values())) > 1:
         each = listed(f"{name} has {n}" for name, n in lengths.items())
         raise LogError(
-            f"{path} has lists of different length, so which values belong together is unknown: "
+            path, f"has lists of different length, so which values belong together is unknown: "
             f"{each}"
         )
     return [
@@ -202,7 +202,7 @@ def _log(path: Path, rows: Rows, notes: list[str], kind: str) -> Log:
             at = None if epochs is None else epochs[index]
             series[name] = Series(name, y, x[index], at)
     if not series and not unreadable:
-        raise LogError(f"{path} has no column of numbers; its columns are {listed(names)}")
+        raise LogError(path, f"has no column of numbers; its columns are {listed(names)}")
     home = path.resolve()
     name = home.parent.name if home.stem in ("metrics", "results") else home.name
     fastai = kind == "fastai CSVLogger" or kind.startswith("Ultralytics")
@@ -217,7 +217,7 @@ def _axis(path: Path, rows: Rows, name: str) -> Array:
     for i, number in enumerate(numbers):
         if number is None or (not _is_empty(rows[i].get(name)) and not np.isfinite(number)):
             shown = str(rows[i][name])[:40]
-            raise LogError(f"{path} has {shown!r} as {name} in row {i + 1}, which is no number")
+            raise LogError(path, f"has {shown!r} as {name} in row {i + 1}, which is no number")
     return np.array(numbers, float)
 
 
@@ -227,7 +227,7 @@ def _filled(path: Path, name: str, values: Array, x: Array, may: bool) -> Array:
     if known.all():
         return values
     if not may or not known.any():
-        raise LogError(f"{path} has no {name} in row {int(np.argmin(known)) + 1}")
+        raise LogError(path, f"has no {name} in row {int(np.argmin(known)) + 1}")
     order = np.argsort(x[known], kind="stable")
     at = np.searchsorted(x[known][order], x, side="left").clip(0, known.sum() - 1)
     return np.where(known, values, values[known][order][at])

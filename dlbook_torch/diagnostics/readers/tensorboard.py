@@ -59,7 +59,7 @@ def read(path: Path) -> list[Log]:
     if not logs:
         cut = [note for run in notes.values() for note in run]
         why = f": {cut[0]}" if cut else ""
-        raise LogError(f"{path} holds TensorBoard files without a single scalar{why}")
+        raise LogError(path, f"holds TensorBoard files without a single scalar{why}")
     return logs
 
 
@@ -75,7 +75,7 @@ def _log(home: Path, root: Path, series: dict[str, Series], notes: list[str]) ->
     else:
         series = _with_epochs(series)
     classes = _classes(home / CONFIG) if ours else None
-    return Log(home, name, "TensorBoard", series, tuple(notes), classes)
+    return Log(home, name, "TensorBoard", series, tuple(notes), classes, ours=ours)
 
 
 def _scalars(path: Path) -> dict[str, Series]:
@@ -100,7 +100,7 @@ def _scalars(path: Path) -> dict[str, Series]:
                 for e in events.Tensors(tag)
             ]
     except Exception as error:  # the reader below has none of its own
-        raise LogError(f"{path} cannot be read as TensorBoard's: {_first_line(error)}") from error
+        raise LogError(path, f"cannot be read as TensorBoard's: {_first_line(error)}") from error
     finally:
         quiet.level = level
     return {tag: _series(tag, values) for tag, values in rows.items() if values}
@@ -178,12 +178,14 @@ def _damage(path: Path) -> str | None:
         while position < size:
             head = file.read(12)  # length of the data, its check, the data, its check
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else size
-            if position + length + 16 > size:
+            sound = len(head) < 12 or masked_crc32c(head[:8]) == struct.unpack("<I", head[8:])[0]
+            if sound and position + length + 16 > size:
                 return f"{path.name} breaks off at byte {position}: what follows is lost"
-            if length <= SMALL:
+            if sound and length <= SMALL:
                 data, check = file.read(length), struct.unpack("<I", file.read(4))[0]
-                if masked_crc32c(data) != check:
-                    return f"{path.name} is damaged at byte {position}: what follows is lost"
+                sound = masked_crc32c(data) == check
+            if not sound:
+                return f"{path.name} is damaged at byte {position}: what follows is lost"
             position += length + 16
             file.seek(position)
     return None
