@@ -70,7 +70,11 @@ class Case:
 
     def as_dict(self) -> dict[str, Any]:
         """The run as plain data: of the worst part, and of each part where there are several."""
-        whole = {"path": str(self.log.path), "run": self.log.name, "format": self.log.format}
+        whole: dict[str, Any] = {
+            "path": str(self.log.path),
+            "run": self.log.name,
+            "format": self.log.format,
+        }
         whole |= _part_as_dict(self.worst) | {"notes": list(self.notes)}
         if len(self.parts) > 1:
             parts = [{"component": part.label} | _part_as_dict(part) for part in self.parts]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from .case import Part
 from .report import Finding
 
-RIGHT, TOP, BOTTOM, LEFT = 92, 34, 40, 58
-LOG_FROM = 30.0  # a curve whose largest value is this multiple of its smallest gets a log axis
+RIGHT, TOP, BOTTOM, LEFT = 92, 46, 40, 58
+LOG_FROM = 12.0  # curves whose largest value is this multiple of a usual one get a log axis
+MOST_POINTS = 1600  # of a line
 TIPS = 400  # epochs up to which each one shows its numbers under the mouse
 Line = tuple[str, str, Sequence[float]]  # name, class, values
 
@@ -64,13 +66,22 @@ def axes(lines: Sequence[Line], width: int, height: int) -> Axes:
     every = np.concatenate([np.asarray(values, float) for *_, values in lines])
     known = every[np.isfinite(every)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    log = low > 0 and high > LOG_FROM * low
+    log = wants_log([values for *_, values in lines])
     if log:
         low, high = low / 1.15, high * 1.15
     else:
         pad = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
         low, high = low - pad if low < 0 or low > pad else 0.0, high + pad
     return Axes(max(len(values) for *_, values in lines), low, high, log, width, height)
+
+
+def wants_log(curves: Sequence[Sequence[float]]) -> bool:
+    """On a linear axis, most of one curve would lie on the ground."""
+    known = [c[np.isfinite(c)] for c in (np.asarray(curve, float) for curve in curves)]
+    known = [c for c in known if len(c)]
+    if not known or min(c.min() for c in known) <= 0:
+        return False
+    return max(c.max() for c in known) > LOG_FROM * max(float(np.median(c)) for c in known)
 
 
 def nice(step: float) -> float:
@@ -86,12 +97,15 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [t for t in every if low <= t <= high][:: max(1, len(decades) // 6)]
 
 
-def loss_chart(part: Part, findings: Sequence[Finding], width: int = 860, height: int = 330) -> str:
+def loss_chart(
+    part: Part, findings: Sequence[Finding], title: str, width: int = 860, height: int = 330
+) -> str:
     """Draw both losses with the numbered marks of the findings.
 
     Args:
         part: the curves.
         findings: numbered from 1; those with a beginning are marked there.
+        title: what is drawn.
         width: of the drawing.
         height: of the drawing.
     """
@@ -102,7 +116,7 @@ def loss_chart(part: Part, findings: Sequence[Finding], width: int = 860, height
     ]
     a = axes(lines, width, height)
     marks = [*_shade(a, part, findings), *_frame(a, part), *_marks(a, part, findings)]
-    return _svg(a, [*marks, *_lines(a, lines), *_best(a, part), *_tips(a, part, lines)], part.label)
+    return _svg(a, [*marks, *_lines(a, lines), *_best(a, part), *_tips(a, part, lines)], title)
 
 
 def small_chart(
@@ -122,31 +136,30 @@ def _svg(a: Axes, body: Sequence[str], title: str) -> str:
     )
 
 
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {place}>{escape(text)}</text>'
+
+
 def _frame(a: Axes, part: Part) -> Iterator[str]:
     right, bottom = a.width - RIGHT, a.height - BOTTOM
     for value in a.ticks():
         y = a.y(value)
         yield f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+        yield _text(LEFT - 8, y + 4, f"{value:.4g}", "tick", "end")
     yield f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
     every = max(1, round(nice(max(a.n - 1, 1) / (8 if a.width > 600 else 4))))
     for i in range(a.n):
         epoch = part.judged.curves.epoch(i) + 1
         if epoch % every == 0 or (i == 0 and every > 1) or a.n == 1:
-            yield (
-                f'<text class="tick" x="{a.x(i):.1f}" y="{bottom + 17}" text-anchor="middle">'
-                f"{epoch}</text>"
-            )
-    yield (
-        f'<text class="tick soft" x="{(LEFT + right) / 2}" y="{a.height - 6}" '
-        'text-anchor="middle">epoch</text>'
-    )
+            yield _text(a.x(i), bottom + 17, str(epoch), "tick", "middle")
+    yield _text((LEFT + right) / 2, a.height - 6, "epoch", "tick soft", "middle")
 
 
 def _lines(a: Axes, lines: Sequence[Line]) -> Iterator[str]:
     ends = []
     for name, kind, values in lines:
-        pieces = list(_pieces(values))
+        pieces = list(map(_thinned, _pieces(values)))
         path = "".join(
             "M" + "L".join(f"{a.x(i):.1f} {a.y(v):.1f}" for i, v in piece) for piece in pieces
         )
@@ -157,23 +170,22 @@ def _lines(a: Axes, lines: Sequence[Line]) -> Iterator[str]:
         lost = [i for i, v in enumerate(values) if not isfinite(v)]
         if lost and pieces and lost[-1] == len(values) - 1:  # it ends without a number
             i, v = pieces[-1][-1]
-            yield (
-                f'<text class="lost {kind}" x="{a.x(i + 1):.1f}" y="{a.y(v):.1f}">'
-                "× no number</text>"
-            )
+            x, y = (a.x(i) + a.x(i + 1)) / 2, a.y(v)
+            yield _text(x, y + 5, "×", f"lost {kind}", "middle")
+            yield _text(a.x(i + 1) + 7, TOP + 16, "no number", "tick")
         elif pieces:
             ends.append((a.y(pieces[-1][-1][1]), name, kind))
     ends.sort()
     y = -1e9
     for place, name, kind in ends:
         y = max(place + 4, y + 15)  # names that would overlap move down
-        yield f'<text class="name {kind}" x="{a.width - RIGHT + 9}" y="{y:.1f}">{escape(name)}</text>'
+        yield _text(a.width - RIGHT + 9, y, name, f"name {kind}")
 
 
 def _pieces(values: Sequence[float]) -> Iterator[list[tuple[int, float]]]:
     """Runs of numbers: a line has a gap where an epoch was lost, and none between measurements."""
     known = [(i, v) for i, v in enumerate(values) if isfinite(v)]
-    usual = max((b[0] - a[0] for a, b in zip(known, known[1:], strict=False)), default=1)
+    usual = max((b[0] - a[0] for a, b in pairwise(known)), default=1)
     usual = usual if len(known) * usual >= len(values) - usual else 1
     piece: list[tuple[int, float]] = []
     for point in known:
@@ -183,6 +195,19 @@ def _pieces(values: Sequence[float]) -> Iterator[list[tuple[int, float]]]:
         piece.append(point)
     if piece:
         yield piece
+
+
+def _thinned(piece: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Of a very long piece the lowest and the highest point of every stretch."""
+    if len(piece) <= MOST_POINTS:
+        return piece
+    kept: list[tuple[int, float]] = []
+    size = ceil(2 * len(piece) / MOST_POINTS)
+    for start in range(0, len(piece), size):
+        part = piece[start : start + size]
+        ends = {min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])}
+        kept += sorted(ends | ({piece[0]} if not start else set()) | ({piece[-1]} & set(part)))
+    return kept
 
 
 def _index(part: Part, epoch: int) -> int | None:
@@ -232,11 +257,9 @@ def _best(a: Axes, part: Part) -> Iterator[str]:
     yield f'<circle class="best" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
     late = x > a.width - RIGHT - 150
     above = y > a.height - BOTTOM - 40
-    yield (
-        f'<text class="note" x="{x + (-9 if late else 9):.1f}" y="{y + (-10 if above else 19):.1f}" '
-        f'text-anchor="{"end" if late else "start"}">best epoch '
-        f"{part.judged.curves.epoch(part.best) + 1}: {value:.4g}</text>"
-    )
+    text = f"best epoch {part.judged.curves.epoch(part.best) + 1}: {value:.4g}"
+    x, y = x + (-9 if late else 9), y + (-10 if above else 19)
+    yield _text(x, y, text, "note", "end" if late else "start")
 
 
 def _tips(a: Axes, part: Part, lines: Sequence[Line]) -> Iterator[str]:

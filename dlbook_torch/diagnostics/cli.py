@@ -1,6 +1,7 @@
 """The command ``dlbook-diagnose``: say what is wrong with the runs in any training log."""
 
 import argparse
+import io
 import json
 import math
 import os
@@ -57,6 +58,9 @@ def main(args: Sequence[str] | None = None) -> int:
     for option, target in (("--html", options.html), ("--plot", options.plot)):
         if target and any(_same(target, path) for path in options.paths):
             command.error(f"argument {option}: {target} is a log that is to be read")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # of characters that a terminal does not know
     try:
         return _run(options)
     except BrokenPipeError:  # the reader of the output has gone, as `head` does
@@ -87,7 +91,8 @@ def _run(options: argparse.Namespace) -> int:
             print(case.error, file=sys.stderr)
             code = 2
     if options.json:
-        print(json.dumps({"runs": [case.as_dict() for case in cases]}, indent=2, allow_nan=False))
+        runs = [case.as_dict() for case in cases]
+        print(json.dumps({"runs": runs}, indent=2, allow_nan=False, default=float))
     elif good:
         from rich.console import Console
 
@@ -107,7 +112,9 @@ def _written(options: argparse.Namespace, cases: Sequence) -> bool:
     if options.html:
         from .page import page
 
-        jobs.append((options.html, lambda: page(cases, options.attributed).encode()))
+        jobs.append(
+            (options.html, lambda: page(cases, options.attributed).encode(errors="replace"))
+        )
     if options.plot and good:
         from .plot import plot
 

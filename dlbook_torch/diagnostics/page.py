@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import isfinite
+from pathlib import Path
 
 from .case import Case, Failure, Part, advice
 from .chart import Line, loss_chart, small_chart
 from .report import Finding
 from .show import HEADS, number, row
-from .style import STYLE
 
+STYLE = Path(__file__).with_name("page.css")
 ICONS = {"error": "✕", "warning": "!", "notice": "i", "info": "✓"}
 
 
@@ -28,10 +29,11 @@ def page(cases: Sequence[Case | Failure], attributed: bool = False) -> str:
     body += [f'<p class="failure">{escape(case.error)}</p>' for case in bad]
     body += [_run(case, i, attributed) for i, case in enumerate(good)]
     body.append(f"<footer>{FOOTER}</footer>")
+    style = STYLE.read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Diagnosis: {_title(good)}</title><style>{STYLE}</style></head>"
+        f"<title>Diagnosis: {_title(good)}</title><style>{style}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -45,7 +47,9 @@ FOOTER = (
 
 
 def _title(good: Sequence[Case]) -> str:
-    return escape(good[0].log.name) if len(good) == 1 else f"{len(good)} training runs"
+    if len(good) == 1:
+        return escape(good[0].log.name)
+    return f"{len(good)} training runs" if good else "Nothing could be read"
 
 
 def _counts(good: Sequence[Case], bad: Sequence[Failure]) -> str:
@@ -104,10 +108,11 @@ def _verdict(finding: Finding, label: str) -> str:
 
 def _part(part: Part, named: bool) -> str:
     findings = part.report.findings
-    title = f"<h3>{escape(part.label)}</h3>" if named else ""
-    cards = "".join(_finding(f, i) for i, f in enumerate(findings, 1))
+    title = "loss" if named else part.label
+    head = f"<h3>{escape(part.label)}</h3>" if named else ""
+    cards = "".join(_finding(f, i, named or i > 1) for i, f in enumerate(findings, 1))
     return (
-        f'<section class="part">{title}<figure>{loss_chart(part, findings)}'
+        f'<section class="part">{head}<figure>{loss_chart(part, findings, title)}'
         f"<figcaption>{_caption(part)}</figcaption></figure>{_small(part)}{_facts(part)}"
         f'<div class="findings">{cards}</div></section>'
     )
@@ -145,26 +150,31 @@ def _facts(part: Part) -> str:
     if best is not None:
         facts["best epoch"] = str(curves.epoch(best) + 1)
         facts["best validation"] = number(curves.val[best])
-    facts["last validation"] = f"{number(curves.val[-1])} <i>{report.val}</i>"
-    facts["last training"] = f"{number(curves.train[-1])} <i>{report.train}</i>"
+    for name, curve, trend in (
+        ("last validation", curves.val, report.val),
+        ("last training", curves.train, report.train),
+    ):
+        facts[name] = number(curve[-1]) + (f" <i>{trend}</i>" if isfinite(curve[-1]) else "")
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return f'<dl class="facts">{cells}</dl>'
 
 
-def _finding(finding: Finding, i: int) -> str:
+def _finding(finding: Finding, i: int, sentence: bool) -> str:
     since = "" if finding.since is None else f"since epoch {finding.since + 1}"
+    said = f"<p>{escape(finding.sentence)}</p>" if sentence else ""  # else it stands above
     return (
         f'<section class="finding {finding.severity}"><h4><span class="count">{i}</span>'
         f"{escape(_words(finding.id))} {_pill(finding, finding.severity)}"
         f'<span class="soft since">{since}</span></h4>'
-        f"<p>{escape(finding.sentence)}</p><p class=soft>{escape(finding.evidence)}</p>"
+        f"{said}<p class=soft>{escape(finding.evidence)}</p>"
         f"{_confidence(finding)}{_numbers(finding.numbers)}</section>"
     )
 
 
 def _confidence(finding: Finding) -> str:
     share = f"{finding.confidence:.0%}"
-    return f'<div class="sure"><meter value="{finding.confidence:.3f}"></meter> {share} sure</div>'
+    bar = f'<span class="bar"><i style="width:{share}"></i></span>'
+    return f'<div class="sure">{bar}{share} sure</div>'
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:
@@ -187,7 +197,9 @@ def _advice(findings: Sequence[Finding], keys: bool, attributed: bool) -> str:
         return ""
     items = []
     for remedy in remedies:
-        condition = f" <span class=soft>{escape(remedy.condition)}</span>" if remedy.condition else ""
+        condition = (
+            f" <span class=soft>{escape(remedy.condition)}</span>" if remedy.condition else ""
+        )
         key = f" <code>{escape(remedy.key)}</code>" if remedy.key and keys else ""
         source = f" <cite>{escape(remedy.source)}</cite>" if remedy.source else ""
         action = escape(remedy.action[:1].upper() + remedy.action[1:])
@@ -199,4 +211,5 @@ def _advice(findings: Sequence[Finding], keys: bool, attributed: bool) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    """An id as a title."""
+    return name[:1].upper() + name[1:].replace("_", " ")

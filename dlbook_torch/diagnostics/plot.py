@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .case import Case, Part
-from .chart import LOG_FROM
+from .chart import wants_log
 from .show import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TONES = {"error": "#c22f2f", "warning": "#b87700", "notice": "#1c7a90", "info": "#2c7d46"}
+DPI, MOST_PIXELS = 150, 60000  # matplotlib draws no more than 65536 pixels
 TRAIN, VAL = "#2563c9", "#d9660a"
 
 
@@ -21,7 +22,7 @@ def plot(cases: Sequence[Case], kind: str = "png") -> bytes:
     """Return the picture of all runs, one below the other, as a file's content."""
     made = figure(cases)
     file = io.BytesIO()
-    made.savefig(file, format=kind, dpi=150)
+    made.savefig(file, format=kind, dpi=min(DPI, MOST_PIXELS / made.get_figheight()))
     return file.getvalue()
 
 
@@ -30,11 +31,14 @@ def figure(cases: Sequence[Case]) -> "Figure":
     from matplotlib.figure import Figure
 
     panels = [(case, part) for case in cases for part in case.parts]
-    made = Figure(figsize=(9, 4.2 * len(panels)), layout="constrained")
-    for axes, (case, part) in zip(
-        made.subplots(len(panels), squeeze=False).flat, panels, strict=True
-    ):
+    columns = 1 if len(panels) <= 3 else 2 if len(panels) <= 12 else 4
+    rows = -(-len(panels) // columns)
+    made = Figure(figsize=(max(9, 6.5 * columns), 4.0 * rows), layout="constrained")
+    grid = made.subplots(rows, columns, squeeze=False).flat
+    for axes, (case, part) in zip(grid, panels, strict=False):
         _draw(axes, case, part)
+    for axes in list(grid)[len(panels) :]:
+        axes.axis("off")
     return made
 
 
@@ -55,14 +59,15 @@ def _draw(axes: Any, case: Case, part: Part) -> None:
             tone = TONES[finding.severity]
             axes.axvline(finding.since + 1, color=tone, ls="--", lw=1.2, label=_since(finding.id))
     if headline.since is not None and headline.severity in ("error", "warning"):
-        axes.axvspan(headline.since + 1, epochs[-1], color=TONES[headline.severity], alpha=0.07)
-    every = np.concatenate([curves.train, curves.val])
-    every = every[np.isfinite(every)]
-    if len(every) and every.min() > 0 and every.max() > LOG_FROM * every.min():
+        axes.axvspan(
+            headline.since + 1, epochs[-1], color=TONES[headline.severity], alpha=0.07, lw=0
+        )
+    if wants_log([curves.train, curves.val]):
         axes.set_yscale("log")
-    axes.set(xlabel="epoch", ylabel=part.label)
-    axes.set_title(f"{case.log.name}: {headline.id.replace('_', ' ')}", loc="left", fontsize=11)
-    axes.title.set_color(TONES[headline.severity])
+    title = f"{case.log.name}: {headline.id.replace('_', ' ')}".replace("$", r"\$")
+    axes.set(xlabel="epoch", ylabel=part.label.replace("$", r"\$"))
+    axes.set_title(title, loc="left", fontsize=11, color=TONES[headline.severity])
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)

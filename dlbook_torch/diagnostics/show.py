@@ -101,7 +101,7 @@ def _part(part: Part, named: bool) -> Iterator[RenderableType]:
         yield Text(part.label, "bold underline")
     first, *others = part.report.findings
     yield from _finding(first)
-    yield Padding(_curves(part), (1, 0, 0, 2))
+    yield Padding(_curves(part), (1, 0, 0, 2), expand=False)
     kind = "measured like validation" if curves.measured else "running mean of each epoch"
     yield Text(f"  {pair.train} ({kind}) and {pair.val}", "dim")
     for finding in others:
@@ -115,9 +115,9 @@ def _finding(finding: Finding) -> Iterator[RenderableType]:
     title.append(f", {finding.confidence:.0%} sure", "dim")
     title.append("" if finding.since is None else f", since epoch {finding.since + 1}", "dim")
     yield title
-    yield Padding(Text(finding.sentence), (0, 0, 0, 2))
+    yield Padding(Text(finding.sentence), (0, 0, 0, 2), expand=False)
     if finding.evidence:
-        yield Padding(Text(finding.evidence, "dim"), (0, 0, 0, 2))
+        yield Padding(Text(finding.evidence, "dim"), (0, 0, 0, 2), expand=False)
 
 
 def _curves(part: Part) -> Table:

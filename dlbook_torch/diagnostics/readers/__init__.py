@@ -28,8 +28,7 @@ def read(path: str | Path) -> list[Log | LogError]:
             raise LogError(path, "does not exist")
         if not path.is_file():
             raise LogError(path, "is neither a file nor a folder")
-        logs = tensorboard.read(path) if tensorboard.is_event_file(path) else [tables.read(path)]
-        return list(logs)
+        return tensorboard.read(path) if tensorboard.is_event_file(path) else [tables.read(path)]
     except LogError as error:
         return [error]
     except OSError as error:
@@ -48,6 +47,8 @@ def _folder(path: Path) -> list[Log | LogError]:
             boards += tensorboard.read(path)
         except LogError as error:
             boards.append(error)
+        if len(boards) > 1:  # add_hparams writes its results to a folder of their own
+            boards = [log for log in boards if not (isinstance(log, Log) and _is_summary(log))]
     paired = {log.path.resolve() for log in boards if isinstance(log, Log) and _has_pair(log)}
     files = [file for file in _tables(path) if file.parent.resolve() not in paired]
     found = [_table(file, path) for file in files]
@@ -77,6 +78,10 @@ def _tables(path: Path) -> Iterator[Path]:
         yield from named
         return
     yield from (path / name for name in tables.candidates(p.name for p in path.iterdir()))
+
+
+def _is_summary(log: Log) -> bool:
+    return all(len(series) < 2 for series in log.series.values()) and not _has_pair(log)
 
 
 def _has_pair(log: Log) -> bool:

@@ -143,8 +143,9 @@ def _in_order(log: Log, series: Series, notes: list[str]) -> Series:
     for start in back:
         if count[start] <= count[0]:
             raise LogError(
-                log.path, f"starts again in {series.tag}, from {count[start - 1]:g} back to "
-                f"{count[start]:g}: it holds several runs, which cannot be told apart"
+                log.path,
+                f"starts again in {series.tag}, from {count[start - 1]:g} back to "
+                f"{count[start]:g}: it holds several runs, which cannot be told apart",
             )
         keep[:start] &= count[:start] < count[start]
     if len(back):
@@ -162,8 +163,9 @@ def _once_per_epoch(log: Log, val: Series) -> None:
     if twice.any():
         at = int(twice.argmax())
         raise LogError(
-            log.path, f"has epoch {epoch[at] + log.first:g} twice, with {val.tag} {y[at]:g} and "
-            f"{y[at + 1]:g}"
+            log.path,
+            f"has epoch {epoch[at] + log.first:g} twice, with {val.tag} {y[at]:g} and "
+            f"{y[at + 1]:g}",
         )
 
 
@@ -173,8 +175,9 @@ def _grid(log: Log, train: Series, val: Series) -> Grid:
         if grid is not None and grid.covers(train, val):
             return grid
     raise LogError(
-        log.path, f"counts {train.tag} from {train.x.min():g} to {train.x.max():g} and {val.tag} "
-        f"from {val.x.min():g} to {val.x.max():g}: which values belong together is unknown"
+        log.path,
+        f"counts {train.tag} from {train.x.min():g} to {train.x.max():g} and {val.tag} "
+        f"from {val.x.min():g} to {val.x.max():g}: which values belong together is unknown",
     )
 
 
@@ -208,7 +211,7 @@ def _by_step(train: Series, val: Series) -> Grid | None:
 def _by_time(train: Series, val: Series) -> Grid | None:
     if train.time is None or val.time is None:
         return None
-    marks = np.unique((val if len(val) <= len(train) else train).time)
+    marks = np.unique(val.time if len(val) <= len(train) else train.time)
     note = f"{train.tag} and {val.tag} count differently: they are matched by the clock"
     return Grid(len(marks), _slots(marks, lambda s: s.time), notes=(note,))
 

@@ -71,11 +71,8 @@ def parse(tag: str) -> Name:
     stages = {STAGES[word] for word in words if word in STAGES}
     rest = [word for word in words if word not in STAGES and word not in FLAGS]
     metric = tuple(dict.fromkeys("accuracy" if word in ACCURACY else word for word in rest))
-    stage: Stage = ""
-    for known in ("train", "val", "eval", "test"):
-        if known in stages:
-            stage = known  # type: ignore[assignment]
-            break
+    order: tuple[Stage, ...] = ("train", "val", "eval", "test")
+    stage = next((known for known in order if known in stages), "")
     measured = {"train", "eval"} <= stages
     return Name(tag, stage, metric, frozenset(words) & FLAGS, measured, bare != tag)
 

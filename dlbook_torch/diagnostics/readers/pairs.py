@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from .log import Log, LogError
 from .names import Name, falls, grows, is_rate, parse
 
+# what to judge, the first of these that a log has; all of them where it is the loss in parts
+WANTED: tuple[Callable[[tuple[str, ...], str], bool], ...] = (
+    lambda metric, tag: metric == ("loss",),
+    lambda metric, tag: set(metric) == {"total", "loss"},
+    lambda metric, tag: "loss" in metric,
+    lambda metric, tag: falls(tag),
+    lambda metric, tag: grows(tag),
+)
+PARTS = WANTED[2]
+TOP = {"top2", "top3", "top5", "top10"}  # no accuracy that guessing has 1/C of
 SIDES = ("train", "")  # of training; the others are of validation, the likeliest first
 VAL = ("val", "eval", "test")
 
@@ -45,26 +55,32 @@ def find(log: Log, train: str | None = None, val: str | None = None) -> list[Pai
     names = [parse(tag) for tag in log.series if not is_rate(tag)]
     pairs = _all_pairs(log, names, train, val)
     if train or val:
-        pairs = {m: p for m, p in pairs.items() if (p.train, p.val)[train is None] == (train or val)}
+        pairs = {
+            m: p for m, p in pairs.items() if (p.train, p.val)[train is None] == (train or val)
+        }
     for wanted in WANTED:
-        if chosen := [pair for metric, pair in pairs.items() if wanted(metric, pair)]:
-            return chosen if wanted is is_component else chosen[:1]
+        if chosen := [pair for metric, pair in pairs.items() if wanted(metric, pair.val)]:
+            return chosen if wanted is PARTS else chosen[:1]
     why = next(iter(log.unreadable.values()), "")
     raise LogError(
-        log.path, f"has no training and validation loss that belong together; "
+        log.path,
+        "has no training and validation loss that belong together; "
         + (f"{why}; " if why else "")
-        + f"its tags are {log.names() or 'none'}; name two with --train and --val"
+        + f"its tags are {log.names() or 'none'}; name two with --train and --val",
     )
 
 
 def accuracies(log: Log, pair: Pair) -> tuple[str | None, str | None]:
     """Return the tags of training and validation accuracy, where there are any."""
-    names = [n for n in map(parse, log.series) if "accuracy" in n.metric]
+    names = [n for n in map(parse, log.series) if "accuracy" in n.metric and not TOP & {*n.metric}]
     metrics = sorted({n.metric for n in names}, key=lambda m: (m != ("accuracy",), len(m), m))
     for metric in metrics:
-        train, val = _sides(log, [n for n in names if n.metric == metric], unstaged=True)
+        try:
+            train, val = _sides(log, [n for n in names if n.metric == metric], unstaged=True)
+        except LogError:  # two that say the same: do without
+            continue
         if val:
-            return train and train.tag, val.tag
+            return (train.tag if train else None), val.tag
     return None, None
 
 
@@ -79,35 +95,6 @@ def _known(log: Log, tag: str) -> None:
         raise LogError(log.path, f"{log.unreadable[tag]}")
     if tag not in log.series:
         raise LogError(log.path, f"has no tag {tag}; its tags are {log.names() or 'none'}")
-
-
-def is_loss(metric: tuple[str, ...], pair: Pair) -> bool:
-    return metric == ("loss",)
-
-
-def is_total(metric: tuple[str, ...], pair: Pair) -> bool:
-    return set(metric) == {"total", "loss"}
-
-
-def is_component(metric: tuple[str, ...], pair: Pair) -> bool:
-    return "loss" in metric
-
-
-def is_error(metric: tuple[str, ...], pair: Pair) -> bool:
-    return falls(pair.val)
-
-
-def is_score(metric: tuple[str, ...], pair: Pair) -> bool:
-    return grows(pair.val)
-
-
-WANTED: tuple[Callable[[tuple[str, ...], Pair], bool], ...] = (
-    is_loss,
-    is_total,
-    is_component,
-    is_error,
-    is_score,
-)
 
 
 def _all_pairs(
@@ -151,7 +138,7 @@ def _best(log: Log, names: Iterable[Name]) -> Name | None:
 
     Raises: LogError if two are equally good.
     """
-    ranked = sorted((( _rank(log, name), name) for name in names), key=lambda pair: pair[0])
+    ranked = sorted(((_rank(log, name), name) for name in names), key=lambda pair: pair[0])
     best = [name for rank, name in ranked if rank == ranked[0][0]]
     if len(best) > 1:
         tags = " and ".join(name.tag for name in best)
@@ -182,4 +169,3 @@ def _measured(log: Log, name: Name) -> bool:
         other.metric == name.metric and other.stage == name.stage and "running" in other.flags
         for other in others
     )
-

@@ -27,7 +27,7 @@ def read(path: Path) -> Log:
     """
     text = _text(path)
     if not text.strip():
-        raise LogError(path, f"is empty")
+        raise LogError(path, "is empty")
     if text.lstrip()[0] in "{[":
         rows, notes, kind = _json_rows(path, text)
     else:
@@ -45,7 +45,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise LogError(path, f"is no text: byte {error.start} is no character") from None
     if "\0" in text:
-        raise LogError(path, f"is no text: it holds zero bytes")
+        raise LogError(path, "is no text: it holds zero bytes")
     return text
 
 
@@ -62,27 +62,22 @@ def _csv_rows(path: Path, text: str) -> tuple[Rows, list[str], str]:
         raise LogError(path, f"has no header: its first line is {lines[start][:60]!r}")
     if twice := {name for name in header if name and header.count(name) > 1}:
         raise LogError(path, f"has two columns called {listed(sorted(twice))}")
+    body = [(i, row) for i, row in enumerate(table[1:], start + 2) if any(map(str.strip, row))]
     rows, notes = [], []
-    body = [(start + i, cells) for i, cells in enumerate(table[1:], 2) if any(map(str.strip, cells))]
     for line, cells in body:
-        if len(cells) < len(header) and line == body[-1][0] and len(body) > 1:
+        if len(cells) < len(header) and line == body[-1][0] and rows:
             notes.append(f"line {line}, the last, breaks off and is left out")
             continue
-        if len(cells) != len(header) and any(map(str.strip, cells[len(header) :])) or len(
-            cells
-        ) < len(header):
+        if len(cells) < len(header) or any(map(str.strip, cells[len(header) :])):
             raise LogError(path, f"has {len(cells)} cells instead of {len(header)} in line {line}")
-        if [cell.strip() for cell in cells[: len(header)]] == header:
+        cells = [cell.strip() for cell in cells[: len(header)]]
+        if cells == header:
             raise LogError(path, f"has its header again in line {line}: it holds several runs")
-        comma = delimiter == ";"
-        rows.append(
-            {
-                name: cell.strip().replace(",", ".") if comma else cell.strip()
-                for name, cell in zip(header, cells, strict=False)
-            }
-        )
+        if delimiter == ";":
+            cells = [cell.replace(",", ".") for cell in cells]
+        rows.append(dict(zip(header, cells, strict=True)))
     if not rows:
-        raise LogError(path, f"has a header and no row below it")
+        raise LogError(path, "has a header and no row below it")
     return rows, notes, _kind(header)
 
 
@@ -149,8 +144,8 @@ def _transposed(path: Path, columns: Mapping[str, list[Any]]) -> Rows:
     if len(set(lengths.values())) > 1:
         each = listed(f"{name} has {n}" for name, n in lengths.items())
         raise LogError(
-            path, f"has lists of different length, so which values belong together is unknown: "
-            f"{each}"
+            path,
+            f"has lists of different length, so which values belong together is unknown: {each}",
         )
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
@@ -168,7 +163,7 @@ def _number(cell: Any) -> float | None:
 
 
 def _is_empty(cell: Any) -> bool:
-    return cell is None or isinstance(cell, str) and cell.strip().lower() in EMPTY
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in EMPTY)
 
 
 def _log(path: Path, rows: Rows, notes: list[str], kind: str) -> Log:
@@ -205,9 +200,17 @@ def _log(path: Path, rows: Rows, notes: list[str], kind: str) -> Log:
         raise LogError(path, f"has no column of numbers; its columns are {listed(names)}")
     home = path.resolve()
     name = home.parent.name if home.stem in ("metrics", "results") else home.name
-    fastai = kind == "fastai CSVLogger" or kind.startswith("Ultralytics")
+    val_only = kind.startswith(("fastai", "Ultralytics"))
     return Log(
-        path, name, kind, series, tuple(notes), None, fastai, bool(step), first, unreadable
+        path,
+        name,
+        kind,
+        series,
+        tuple(notes),
+        val_only=val_only,
+        steps=bool(step),
+        first=first,
+        unreadable=unreadable,
     )
 
 

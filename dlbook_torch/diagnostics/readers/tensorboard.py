@@ -33,13 +33,13 @@ def event_folders(root: Path) -> list[Path]:
     return found
 
 
-def read(path: Path) -> list[Log]:
+def read(path: Path) -> list[Log | LogError]:
     """Read an event file, or a folder of them with all folders below, one log per run.
 
     A folder named after a stage (``train``, ``val``) or made by ``add_scalars`` is a part of the
     run above it.
 
-    Raises: LogError if no file can be read, or none holds a scalar.
+    Raises: LogError if none holds a scalar.
     """
     if path.is_file():
         folders = {path: [path]}
@@ -47,8 +47,13 @@ def read(path: Path) -> list[Log]:
         folders = {folder: _event_files(folder) for folder in event_folders(path)}
     runs: dict[Path, dict[str, Series]] = {}
     notes: dict[Path, list[str]] = {}
+    broken = []
     for folder, files in folders.items():
-        scalars = _scalars(folder)
+        try:
+            scalars = _scalars(folder)
+        except LogError as error:
+            broken.append(error)
+            continue
         home, part = _home(folder, scalars, path)
         named = {_joined(part, tag): series for tag, series in scalars.items()}
         runs.setdefault(home, {}).update(
@@ -56,11 +61,11 @@ def read(path: Path) -> list[Log]:
         )
         notes.setdefault(home, []).extend(filter(None, map(_damage, files)))
     logs = [_log(home, path, series, notes[home]) for home, series in runs.items() if series]
-    if not logs:
+    if not logs and not broken:
         cut = [note for run in notes.values() for note in run]
         why = f": {cut[0]}" if cut else ""
         raise LogError(path, f"holds TensorBoard files without a single scalar{why}")
-    return logs
+    return [*logs, *broken]
 
 
 def _event_files(folder: Path) -> list[Path]:
