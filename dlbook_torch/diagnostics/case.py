@@ -70,11 +70,8 @@ class Case:
 
     def as_dict(self) -> dict[str, Any]:
         """The run as plain data: of the worst part, and of each part where there are several."""
-        whole: dict[str, Any] = {
-            "path": str(self.log.path),
-            "run": self.log.name,
-            "format": self.log.format,
-        }
+        log = self.log
+        whole: dict[str, Any] = {"path": str(log.path), "run": log.name, "format": log.format}
         whole |= _part_as_dict(self.worst) | {"notes": list(self.notes)}
         if len(self.parts) > 1:
             parts = [{"component": part.label} | _part_as_dict(part) for part in self.parts]

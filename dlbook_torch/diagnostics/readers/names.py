@@ -72,7 +72,7 @@ def parse(tag: str) -> Name:
     rest = [word for word in words if word not in STAGES and word not in FLAGS]
     metric = tuple(dict.fromkeys("accuracy" if word in ACCURACY else word for word in rest))
     order: tuple[Stage, ...] = ("train", "val", "eval", "test")
-    stage = next((known for known in order if known in stages), "")
+    stage: Stage = next((known for known in order if known in stages), "")
     measured = {"train", "eval"} <= stages
     return Name(tag, stage, metric, frozenset(words) & FLAGS, measured, bare != tag)
 

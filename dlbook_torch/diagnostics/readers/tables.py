@@ -63,7 +63,8 @@ def _csv_rows(path: Path, text: str) -> tuple[Rows, list[str], str]:
     if twice := {name for name in header if name and header.count(name) > 1}:
         raise LogError(path, f"has two columns called {listed(sorted(twice))}")
     body = [(i, row) for i, row in enumerate(table[1:], start + 2) if any(map(str.strip, row))]
-    rows, notes = [], []
+    rows: Rows = []
+    notes = []
     for line, cells in body:
         if len(cells) < len(header) and line == body[-1][0] and rows:
             notes.append(f"line {line}, the last, breaks off and is left out")

@@ -61,11 +61,15 @@ def read(path: Path) -> list[Log | LogError]:
         )
         notes.setdefault(home, []).extend(filter(None, map(_damage, files)))
     logs = [_log(home, path, series, notes[home]) for home, series in runs.items() if series]
+    broken += [_empty(home, notes[home]) for home in runs if notes[home] and not runs[home]]
     if not logs and not broken:
-        cut = [note for run in notes.values() for note in run]
-        why = f": {cut[0]}" if cut else ""
-        raise LogError(path, f"holds TensorBoard files without a single scalar{why}")
+        raise _empty(path, [])
     return [*logs, *broken]
+
+
+def _empty(path: Path, notes: list[str]) -> LogError:
+    why = f": {notes[0]}" if notes else ""
+    return LogError(path, f"holds TensorBoard files without a single scalar{why}")
 
 
 def _event_files(folder: Path) -> list[Path]:
