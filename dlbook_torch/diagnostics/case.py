@@ -123,7 +123,8 @@ def examine(
         except LogError as error:
             yield Failure(log.path, f"{error}.")
             continue
-        reports = (diagnose(judged.curves, target_accuracy=target_accuracy) for judged in pairs)
+        with np.errstate(all="ignore"):  # a log may hold numbers of any size
+            reports = [diagnose(judged.curves, target_accuracy=target_accuracy) for judged in pairs]
         yield Case(log, tuple(map(Part, pairs, reports)))
 
 

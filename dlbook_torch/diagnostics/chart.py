@@ -13,6 +13,7 @@ from .report import Finding
 
 RIGHT, TOP, BOTTOM, LEFT = 92, 46, 40, 58
 LOG_FROM = 12.0  # curves whose largest value is this multiple of a usual one get a log axis
+HUGE = 1e100  # what is larger stays at the edge, like infinity
 MOST_POINTS = 1600  # of a line
 TIPS = 400  # epochs up to which each one shows its numbers under the mouse
 Line = tuple[str, str, Sequence[float]]  # name, class, values
@@ -64,7 +65,7 @@ class Axes:
 def axes(lines: Sequence[Line], width: int, height: int) -> Axes:
     """Choose a scale on which the lines can be seen."""
     every = np.concatenate([np.asarray(values, float) for *_, values in lines])
-    known = every[np.isfinite(every)]
+    known = every[abs(every) < HUGE]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     log = wants_log([values for *_, values in lines])
     if log:
@@ -77,7 +78,7 @@ def axes(lines: Sequence[Line], width: int, height: int) -> Axes:
 
 def wants_log(curves: Sequence[Sequence[float]]) -> bool:
     """On a linear axis, most of one curve would lie on the ground."""
-    known = [c[np.isfinite(c)] for c in (np.asarray(curve, float) for curve in curves)]
+    known = [c[abs(c) < HUGE] for c in (np.asarray(curve, float) for curve in curves)]
     known = [c for c in known if len(c)]
     if not known or min(c.min() for c in known) <= 0:
         return False

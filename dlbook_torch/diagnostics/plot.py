@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .case import Case, Part
-from .chart import wants_log
+from .chart import HUGE, wants_log
 from .show import number
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def _draw(axes: Any, case: Case, part: Part) -> None:
     epochs = [curves.epoch(i) + 1 for i in range(len(curves.val))]
     for name, values, color in (("training", curves.train, TRAIN), ("validation", curves.val, VAL)):
         y = np.asarray(values, float)
-        known = np.isfinite(y)
+        known = abs(y) < HUGE
         style = "-" if known.sum() > 1 else "o"
         axes.plot(np.array(epochs)[known], y[known], style, color=color, label=name)
-    if part.best is not None:
+    if part.best is not None and abs(curves.val[part.best]) < HUGE:
         best = curves.val[part.best]
         label = f"best epoch {epochs[part.best]}: {number(best)}"
         axes.plot(epochs[part.best], best, "o", mfc="white", mec=VAL, mew=2, label=label)

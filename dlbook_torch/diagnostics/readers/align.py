@@ -9,10 +9,11 @@ import numpy as np
 from ..run import Curves
 from .log import Array, Log, LogError, Series
 from .names import grows
-from .pairs import Pair, accuracies, rate
+from .pairs import Pair, accuracies, rate, running
 
 COVERED = 0.5  # of the entries must have both sides, else the two axes do not fit each other
 CHECKS_PER_EPOCH = 1.5  # with more validations than that, each one counts as an epoch
+ROUNDED = 1 + 1e-4  # a share of 1, as a sum of rounded numbers
 NEAR = 10  # training values per validation up to which only those at its own x belong to it
 
 
@@ -121,11 +122,12 @@ def _others(
     """Accuracies and learning rate, by their argument of ``Curves``."""
     others = {}
     tags = dict(zip(("train_accuracy", "val_accuracy"), accuracies(log, pair), strict=True))
-    for name, tag in (tags | {"lr": rate(log)}).items():
+    tags |= {"lr": rate(log), "running": None if grows(pair.val) else running(log, pair.train)}
+    for name, tag in tags.items():
         if tag is None:
             continue
         values = grid.put(_in_order(log, log.series[tag], []), "last")[part]
-        if name != "lr":
+        if name.endswith("accuracy"):
             values = _shares(tag, values, notes)
         if np.isfinite(values).any():
             others[name] = values.tolist()
@@ -254,9 +256,10 @@ def _errors(pair: Pair, t: Array, v: Array, notes: list[str]) -> tuple[Array, Ar
 
 def _shares(tag: str, values: Array, notes: list[str]) -> Array:
     """Accuracies as shares; percents are divided by 100."""
+    values = np.where(np.isfinite(values), values, np.nan)
     known = values[np.isfinite(values)]
-    if not len(known) or (known.min() >= 0 and known.max() <= 1):
-        return values
+    if not len(known) or (known.min() >= 0 and known.max() <= ROUNDED):
+        return values.clip(max=1)
     if known.min() >= 0 and known.max() <= 100:
         notes.append(f"{tag} is taken for percent")
         return values / 100

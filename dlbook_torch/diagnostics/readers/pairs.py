@@ -162,10 +162,20 @@ def _rank(log: Log, name: Name) -> tuple[int | bool, ...]:
 
 def _measured(log: Log, name: Name) -> bool:
     """A running mean logged beside it says that the value itself is measured."""
-    if name.measured:
-        return True
+    return name.measured or running(log, name.tag) is not None
+
+
+def running(log: Log, train: str) -> str | None:
+    """Return the tag of the running mean that is logged beside a measured value."""
+    name = parse(train)
+    if "running" in name.flags:
+        return None
     others = (parse(tag) for tag in log.series)
-    return "running" not in name.flags and any(
-        other.metric == name.metric and other.stage == name.stage and "running" in other.flags
-        for other in others
+    return next(
+        (
+            other.tag
+            for other in others
+            if other.metric == name.metric and "running" in other.flags and other.stage == "train"
+        ),
+        None,
     )
