@@ -9,7 +9,7 @@ import numpy as np
 
 from .catalogue import RANK, SEVERITIES
 from .diagnose import diagnose
-from .readers import Judged, Log, LogError, align, find, read
+from .readers import Judged, Log, LogError, align, find, internals, read
 from .remedies import Remedy
 from .report import Finding, Report, Severity
 
@@ -124,7 +124,10 @@ def examine(
             yield Failure(log.path, f"{error}.")
             continue
         with np.errstate(all="ignore"):  # a log may hold numbers of any size
-            reports = [diagnose(judged.curves, target_accuracy=target_accuracy) for judged in pairs]
+            reports = [
+                diagnose(judged.curves, internals(log), target_accuracy=target_accuracy)
+                for judged in pairs
+            ]
         yield Case(log, tuple(map(Part, pairs, reports)))
 
 

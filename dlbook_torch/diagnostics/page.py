@@ -212,4 +212,5 @@ def _advice(findings: Sequence[Finding], keys: bool, attributed: bool) -> str:
 
 def _words(name: str) -> str:
     """An id as a title."""
-    return name[:1].upper() + name[1:].replace("_", " ")
+    words = name.replace("_", " ").replace("relu", "ReLU").replace("lr ", "learning rate ")
+    return words[:1].upper() + words[1:]

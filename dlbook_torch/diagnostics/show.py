@@ -101,7 +101,8 @@ def _part(part: Part, named: bool) -> Iterator[RenderableType]:
         yield Text(part.label, "bold underline")
     first, *others = part.report.findings
     yield from _finding(first)
-    yield Padding(_curves(part), (1, 0, 0, 2), expand=False)
+    yield ""
+    yield Padding(_curves(part), (0, 0, 0, 2), expand=False)
     kind = "measured like validation" if curves.measured else "running mean of each epoch"
     yield Text(f"  {pair.train} ({kind}) and {pair.val}", "dim")
     for finding in others:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from . import tables, tensorboard
 from .align import Judged, align
+from .layers import internals
 from .log import Log, LogError, Series
 from .pairs import Pair, find
 
-__all__ = ["Judged", "Log", "LogError", "Pair", "Series", "align", "find", "read"]
+__all__ = ["Judged", "Log", "LogError", "Pair", "Series", "align", "find", "internals", "read"]
 
 TABLES = ("metrics.csv", "results.csv", "training.log", "history.csv", "history.json")
 

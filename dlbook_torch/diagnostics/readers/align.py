@@ -68,7 +68,8 @@ class Grid:
     def covers(self, train: Series, val: Series) -> bool:
         """Enough entries have both sides."""
         left, right = self.present(train), self.present(val)
-        return (left & right).sum() >= COVERED * max(min(left.sum(), right.sum()), 1)
+        most = self.n if self.epochs is None else min(left.sum(), right.sum())
+        return (left & right).sum() >= COVERED * max(most, 1)
 
 
 def align(
@@ -201,13 +202,16 @@ def _by_epoch(train: Series, val: Series) -> Grid | None:
 
 
 def _by_step(train: Series, val: Series) -> Grid | None:
-    marks = np.unique((val if len(val) <= len(train) else train).x)
-    note = "the log does not count epochs: each validation counts as one"
+    few, many = (val, train) if len(val) <= len(train) else (train, val)
+    marks = np.unique(few.x)
+    if len(marks) > 1 and (many.x > marks[-1]).mean() > COVERED:
+        return None  # one of them counts steps, the other epochs
+    counted = len(marks) > 1 and bool((np.diff(marks) == 1).all()) and marks[0] in (0, 1)
+    notes = () if counted else ("the log does not count epochs: each validation counts as one",)
     if train.epoch is not None and val.epoch is not None:
         n = len(np.unique(val.epoch))
-        note = f"{len(val)} validations in {n} epochs: each one counts as an epoch"
-    counted = len(marks) > 1 and bool((np.diff(marks) == 1).all()) and marks[0] in (0, 1)
-    return Grid(len(marks), _slots(marks, lambda s: s.x), notes=() if counted else (note,))
+        notes = (f"{len(val)} validations in {n} epochs: each one counts as an epoch",)
+    return Grid(len(marks), _slots(marks, lambda s: s.x), notes=notes)
 
 
 def _by_time(train: Series, val: Series) -> Grid | None:
