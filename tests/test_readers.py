@@ -42,8 +42,7 @@ def error(path, train=None, val=None):
     if isinstance(log, LogError):
         return str(log)
     with pytest.raises(LogError) as caught:
-        for pair in find(log, train, val):
-            align(log, pair)
+        _ = [align(log, pair) for pair in find(log, train, val)]
     return str(caught.value)
 
 
@@ -436,7 +435,10 @@ BAD = {
     "columns": ("loss,loss,val_loss\n0,1,2\n", "has two columns called loss"),
     "epoch": ("epoch,loss,val_loss\nx,1,2\n", "has 'x' as epoch in row 1"),
     "no-epoch": ("epoch,loss,val_loss\n0,1,2\n,1,2\n", "has no epoch in row 2"),
-    "twice": ("epoch,loss,val_loss\n1,1,2\n2,1,3\n2,1,4\n", "has epoch 2 twice, with val_loss 3 and"),
+    "twice": (
+        "epoch,loss,val_loss\n1,1,2\n2,1,3\n2,1,4\n",
+        "has epoch 2 twice, with val_loss 3 and",
+    ),
     "restart": ("epoch,loss,val_loss\n0,1,2\n1,1,2\n0,1,2\n1,1,2\n", "holds several runs"),
     "same": ("epoch,train_loss,train/loss,val_loss\n0,1,2,3\n", "choose one with --train"),
     "lengths": ('{"loss": [1, 2], "val_loss": [1]}', "loss has 2, val_loss has 1"),

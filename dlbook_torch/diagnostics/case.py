@@ -13,6 +13,7 @@ from .readers import Judged, Log, LogError, align, find, internals, read
 from .remedies import Remedy
 from .report import Finding, Report, Severity
 
+HUGE = 1e100  # a larger number is drawn like infinity: not at all
 FINDINGS = ("error", "warning")  # severities that call for a change: exit code 1
 
 

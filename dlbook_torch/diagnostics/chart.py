@@ -8,12 +8,11 @@ from math import ceil, floor, isfinite, log10
 
 import numpy as np
 
-from .case import Part
+from .case import HUGE, Part
 from .report import Finding
 
 RIGHT, TOP, BOTTOM, LEFT = 92, 46, 40, 58
 LOG_FROM = 12.0  # curves whose largest value is this multiple of a usual one get a log axis
-HUGE = 1e100  # what is larger stays at the edge, like infinity
 MOST_POINTS = 1600  # of a line
 TIPS = 400  # epochs up to which each one shows its numbers under the mouse
 Line = tuple[str, str, Sequence[float]]  # name, class, values

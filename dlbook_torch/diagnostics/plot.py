@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .case import Case, Part
-from .chart import HUGE, wants_log
+from .case import HUGE, Case, Part
+from .chart import wants_log
 from .show import number
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from .case import Case, Failure, Part, advice
+from .case import HUGE, Case, Failure, Part, advice
 from .remedies import Remedy
 from .report import Finding
 
@@ -136,6 +136,7 @@ def _curves(part: Part) -> Table:
 def sparkline(curve: Sequence[float], width: int = WIDTH) -> str:
     """A curve in one line of text; × where there is no number."""
     values = np.asarray(curve, float)
+    values = np.where(abs(values) < HUGE, values, np.nan)
     groups = np.array_split(values, min(width, len(values)))
     means = [float(np.mean(g[np.isfinite(g)])) if np.isfinite(g).any() else np.nan for g in groups]
     known = [m for m in means if isfinite(m)]

@@ -162,7 +162,7 @@ def _once_per_epoch(log: Log, val: Series) -> None:
         return
     order = np.argsort(val.epoch, kind="stable")
     epoch, y = val.epoch[order], val.y[order]
-    twice = (np.diff(epoch) == 0) & (np.diff(y) != 0)
+    twice = (epoch[1:] == epoch[:-1]) & (y[1:] != y[:-1])
     if twice.any():
         at = int(twice.argmax())
         raise LogError(

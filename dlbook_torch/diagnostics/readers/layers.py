@@ -1,6 +1,7 @@
 """Statistics of layers, as ``NetworkMonitor`` logs them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,12 @@ def internals(log: Log) -> Internals | None:
     layers = list(dict.fromkeys(layer for group in CURVES for layer in found.get(group, {})))
     every = [series.epoch for group in found.values() for series in group.values()]
     epochs = np.unique(np.concatenate([e for e in every if e is not None]))
-    grids = {}
+    grids: dict[str, Any] = {}
     for group, curves in found.items():
         name, back = CURVES[group]
         grid = np.full((len(epochs), len(layers)), np.nan)
         for layer, series in curves.items():
-            rows = np.searchsorted(epochs, series.epoch)
+            rows = np.searchsorted(epochs, np.asarray(series.epoch))
             grid[rows, layers.index(layer)] = back(series.y)
         grids[name] = grid.tolist()
     return Internals(layers, **grids, epochs=epochs.astype(int).tolist())
