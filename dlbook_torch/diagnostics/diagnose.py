@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from . import internals as layers
-from . import verdict
+from . import progress, verdict
 from .catalogue import CATALOGUE, RANK, SEVERITIES
 from .curves import MIN_EPOCHS
 from .facts import Facts
@@ -33,7 +33,7 @@ SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
 JUMPY = 0.05  # noise of the training loss, as a share of its level
 SMALL_STEPS = {"lr_too_low", "vanishing_gradients"}
 NEAR_ZERO = 0.1  # training loss, as a share of that of guessing
-LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
+LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill in training; share of the first loss that is left
 
 
 def diagnose(
@@ -81,13 +81,13 @@ def diagnose(
 
 
 def _curve_findings(f: Facts, target: float | None, finished: bool) -> Iterator[Finding]:
-    if failed := verdict.failure(f.curves):
+    if failed := progress.failure(f.curves):
         yield failed
         return
     for rule in verdict.RULES:
         yield from rule(f)
     if finished or "falling" not in f.trends:
-        yield from verdict.poor(f, target)
+        yield from progress.poor(f, target)
 
 
 def _layer_findings(internals: Internals) -> Iterator[Finding]:
@@ -162,10 +162,8 @@ def learned(f: Facts) -> bool:
     """The network does well, as far as that is known."""
     if not f.n:
         return False
-    if isfinite(f.val_skill):
-        return f.val_skill >= LEARNED
-    if f.known:
-        return f.explained >= LEARNED
+    if isfinite(f.val_skill) or f.known:
+        return progress.does_well(f)
     return 0 < f.t_end <= LEARNED_OF_FIRST * f.t[0]
 
 
