@@ -255,6 +255,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_file_is_replaced_at_once(tmp_path):
+    target, old = tmp_path / "a", tmp_path / "old"
+    target.write_text("before")
+    old.hardlink_to(target)
+    write(target, b"after")
+    assert target.read_text() == "after"
+    assert old.read_text() == "before"  # nobody has seen half a file
+
+
 def test_a_link_keeps_pointing_where_it_did(tmp_path):
     target, link = tmp_path / "a", tmp_path / "b"
     target.write_text("before")

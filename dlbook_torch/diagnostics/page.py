@@ -58,7 +58,7 @@ def _counts(good: Sequence[Case], bad: Sequence[Failure]) -> str:
     named = (("error", "with errors"), ("warning", "with warnings"), ("notice", "with notices"))
     parts = [
         f'<b class="{severity}">{n}</b> {text}'
-        for severity, text in (*named, ("info", "healthy"))
+        for severity, text in (*named, ("info", "without a finding"))
         if (n := sum(case.severity == severity for case in good))
     ]
     parts += [f"<b>{len(bad)}</b> unreadable"] if bad else []
