@@ -1,6 +1,6 @@
 """Laws that an update rule obeys, from its formula alone: no other implementation is asked."""
 
-from math import sqrt
+from math import prod, sqrt
 
 import pytest
 import torch
@@ -198,11 +198,15 @@ def test_rmsprop_forgets_where_adagrad_does_not():
     assert_close(w[0] - w[1], 0.01 * START.sign() / sqrt(1 - 0.99))
 
 
-def test_rmsprop_centred_divides_by_the_deviation():
-    """A constant gradient has none: v - a^2 is (1 - alpha) alpha g^2 after the first step."""
-    _, state = path("RMSprop", lambda w, t: START, steps=1, centered=True, alpha=0.9)
-    variance = state["square_avg"] - state["grad_avg"] ** 2
-    assert_close(variance, 0.1 * 0.9 * START**2)
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_rmsprop_centred_divides_by_the_deviation(steps):
+    """Of a constant gradient, 1 - alpha^t of which is in both averages."""
+    options = dict(lr=0.1, centered=True, alpha=0.9, eps=0.0)
+    w, state = path("RMSprop", lambda w, t: START, steps=steps, **options)
+    share = 1 - 0.9**steps
+    assert_close(state["square_avg"], share * START**2)
+    assert_close(state["grad_avg"], share * START)
+    assert_close(w[-2] - w[-1], 0.1 * START.sign() / sqrt(share * (1 - share)))
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax"])
@@ -254,10 +258,14 @@ def test_adams_penalty_is_divided_away_and_adamws_is_not():
     assert_close(ends["AdamW", 0.5], ends["Adam", 0.0] - 0.01 * 0.5 * START)
 
 
-def test_nadam_with_zero_momentum_decay_uses_a_constant_momentum():
-    """mu = beta1 / 2 at every step, and the products are its powers."""
-    _, state = path("NAdam", fed(), steps=6, momentum_decay=0.0)
-    assert state["mu_product"].item() == pytest.approx(0.45**6)
+@pytest.mark.parametrize("psi", [0.0, 0.004, 1.0, 100.0])
+def test_nadams_momentum_rises_from_half_of_beta1_to_all_of_it(psi):
+    """And its first step is lr times 1 + mu_2 (1 - beta1) / (1 - mu_1 mu_2), whatever g is."""
+    mu = [0.9 * (1 - 0.5 * 0.96 ** (t * psi)) for t in range(1, 8)]
+    w, state = path("NAdam", lambda w, t: START, steps=7, momentum_decay=psi, lr=0.1, eps=0.0)
+    assert state["mu_product"].item() == pytest.approx(prod(mu))
+    first = 0.1 * (1 + mu[1] * (1 - 0.9) / (1 - mu[0] * mu[1]))
+    assert_close(w[0] - w[1], first * START.sign(), rtol=1e-6, atol=0)  # a float32 product
 
 
 def test_radam_is_momentum_for_five_steps():
@@ -275,6 +283,13 @@ def test_radam_is_momentum_for_five_steps():
 def test_adamax_never_moves_an_element_by_more_than_the_rate():
     w, _ = path("Adamax", fed(5.0), steps=200, lr=0.1, eps=0.0)
     assert (w[1:] - w[:-1]).abs().max().item() <= 0.1 * (1 + 1e-12)
+
+
+def test_adamax_forgets_a_large_gradient_at_its_own_pace():
+    """The u of one gradient of 1 is beta2^t later on."""
+    _, state = path("Adamax", lambda w, t: START * (t == 0), steps=51, eps=0.0)
+    assert_close(state["exp_inf"], START.abs() * 0.999**50)
+    assert_close(state["exp_avg"], START * 0.1 * 0.9**50)
 
 
 def test_adadelta_keeps_the_unit_of_the_parameter():
@@ -298,8 +313,9 @@ def test_adadelta_keeps_the_unit_of_the_parameter():
 
 def test_adadeltas_first_step_is_made_of_epsilon():
     """d = g sqrt(eps) / sqrt((1 - rho) g^2 + eps)."""
-    w, _ = path("Adadelta", lambda w, t: START, steps=1, rho=0.9, eps=1e-6)
-    assert_close(w[0] - w[1], START * 1e-3 / (0.1 * START**2 + 1e-6).sqrt())
+    for eps in (1e-6, 1e-2):
+        w, _ = path("Adadelta", lambda w, t: START, steps=1, rho=0.9, eps=eps)
+        assert_close(w[0] - w[1], START * sqrt(eps) / (0.1 * START**2 + eps).sqrt())
 
 
 def test_asgds_average_is_the_mean_of_the_places_after_t0():

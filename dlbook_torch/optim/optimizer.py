@@ -167,8 +167,6 @@ class Optimizer(torch.optim.Optimizer):
             k: Tensors([_real(s[k]) for s in states]) for k, v in states[0].items() if v is not None
         }
         state = dict(before)
-        if torch.is_grad_enabled():  # an earlier step was recorded with these: not written to
-            state = {key: value.clone() for key, value in before.items()}
         group = {k: _number(v, group, len(params)) for k, v in group.items() if k != "params"}
         if group["maximize"]:
             g = -g
