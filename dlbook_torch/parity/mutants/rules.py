@@ -223,7 +223,7 @@ MUTANTS: list[Mutant] = [
         "optim/adam.py",
         LAWS,
         ("adam: m not corrected", "-lr / (1 - beta1**t)", "-lr"),
-        ("adam: v not corrected", "/ (1 - beta2**t) ** 0.5", "* 1"),
+        ("adam: v not corrected", ".div_((1 - beta2**t) ** 0.5)", ""),
         ("adam: v corrected by its root's root", "(1 - beta2**t) ** 0.5", "(1 - beta2**t) ** 0.25"),
         ("adam: momentum the other way round", "m.lerp_(g, 1 - beta1)", "m.lerp_(g, beta1)"),
         ("adam: betas exchanged", *BETAS),
@@ -244,12 +244,12 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "adam: epsilon inside the root",
-            "(v.sqrt() / (1 - beta2**t) ** 0.5).add_(eps)",
+            "v.sqrt().div_((1 - beta2**t) ** 0.5).add_(eps)",
             "(v / (1 - beta2**t) + eps).sqrt()",
         ),
         (
             "adam: epsilon added before the correction",
-            "(v.sqrt() / (1 - beta2**t) ** 0.5).add_(eps)",
+            "v.sqrt().div_((1 - beta2**t) ** 0.5).add_(eps)",
             "v.sqrt().add_(eps) / (1 - beta2**t) ** 0.5",
         ),
         ("adam: step counted one ahead", "self.tick(state, group)", "self.tick(state, group) + 1"),
@@ -407,8 +407,8 @@ MUTANTS: list[Mutant] = [
         ("optimizer: counters that part are not told apart", "*state, *numbers)", "*state)"),
         (
             "optimizer: counters read while capturing",
-            "return counters.each(_wide) if _live(group) else",
-            "return",
+            "if not _live(group):\n            return counters",
+            "if True:\n            return counters",
         ),
         (
             "optimizer: the rate's gradient is lost",
