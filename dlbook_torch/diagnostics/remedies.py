@@ -126,7 +126,7 @@ REMEDIES = {
             "use more layers or units",
             "the training accuracy is low",
             "--model.net.hidden",
-            "notes 4.1",
+            "notes 3.5",
         ),
         Remedy(
             "less_dropout",

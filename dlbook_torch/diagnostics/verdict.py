@@ -1,100 +1,43 @@
-"""The table of notes 4.3 as a function of two lists of losses."""
+"""The table of notes 4.3 and the symptoms that curves show (S1 to S8, S16)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from math import e, isfinite, isnan, log
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from scipy import stats
 
-Severity = Literal["info", "notice", "warning", "error"]
-Trend = Literal["falling", "flat", "rising", "unclear"]
-Curve = NDArray[np.float64]
+from .catalogue import certainty, finding
+from .curves import MIN_EPOCHS, Trend
+from .facts import Facts, guess
+from .report import Finding, Severity
+from .run import Curves
 
-P_TREND = 0.02  # of Kendall's test, two-sided: a chance of 1 % for a false "falling"
-MIN_EPOCHS = 8  # fewer allow no trend to be significant
-MIN_EPOCHS_DATA = 20  # a suspicion of the data needs more than that
-RISE, SEVERE_RISE = 0.05, 0.20  # of the validation loss above its minimum (Prechelt's GL)
+MIN_EPOCHS_DATA = 20  # a suspicion of the data needs more than a trend
+# S1: rise of the validation loss above its minimum (Prechelt's GL 5), in units of its noise, and
+# what the training loss has gained meanwhile
+RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.0, 0.02
+ACCURACY_LOST = 0.02  # a validation accuracy below its best by less than this still holds
+# S2: accuracies further apart than this (AUTOTRAINER; the second where training is above 90 %),
+# or losses, as a share of that of guessing and as a ratio
+GAP, GAP_HIGH, LOSS_GAP, LOSS_RATIO = 0.10, 0.07, 0.10, 2.0
+HIGH_SKILL = 0.8
+# S3: a loss above this share of that of guessing for some epochs has learned nothing
+NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
+# S4, S8: skill below which a network underfits (notes 4.3), below which it could do better
+LOW, MODEST = 0.5, 0.7  # the second is AUTOTRAINER's
+# S5: a run that would lose this share of its loss in as many epochs again was stopped early
+PROMISING = 0.3
+# S6: a loss above this multiple of its minimum (TheDeepChecker), and of the epochs before
+EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
+# S7: noise as a share of the level, of the loss of guessing
+JUMPS, JUMPS_OF_SCALE = 0.3, 0.05
+BAD_START = 2.0  # S15: first loss over that of guessing (CS231n)
+# S16: validation loss over training loss after one epoch, in which every sample was new
+SHIFT_RUNNING, SHIFT_MEASURED, SHIFT_LASTS = 1.15, 1.5, 1.15
+LEAK, LEAK_SKILL = 0.85, 0.2  # validation better than training in eval mode; by accuracy
+SOFTMAX_TWICE, SOFTMAX_RANGE, SOFTMAX_EXCESS = 0.12, 0.15, 1.1
 
-MODEL = "use fewer layers or units, dropout, or weight decay"
-DATA = "get more data, sample it evenly, or augment it"
-OVERFITTING = (
-    "keep the weights of the best epoch, or stop there",
-    MODEL,
-    DATA,
-    "scale or redesign the features so that unlike labels have unlike inputs",
-    "smooth the labels",
-    "try a larger batch",
-    "try SGD instead of Adam, which takes longer",
-)
-BOTTLENECK = ("lower the learning rate", "try another batch size", "try another optimizer")
-# verdict: severity, sentence, remedies
-MEANINGS: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
-    "learning": ("info", "Both losses fall: the network is still learning.", ("train longer",)),
-    "converged": (
-        "info",
-        "Both losses have come to rest close together.",
-        ("if that is not good enough, use more layers or units", *BOTTLENECK),
-    ),
-    "val_plateau": (
-        "notice",
-        "The training loss falls but the validation loss stands still: overfitting may be near, or "
-        "the two sets differ.",
-        ("stop here", "compare the two sets, class by class", MODEL, DATA),
-    ),
-    "overfitting": (
-        "warning",
-        "The network overfits: the validation loss has risen while the training loss fell.",
-        OVERFITTING,
-    ),
-    "gap": (
-        "warning",
-        "The validation loss stands still far above the training loss: the network generalises "
-        "poorly.",
-        OVERFITTING[1:],
-    ),
-    "data_suspect": (
-        "notice",
-        "The validation loss falls while the training loss stands still: something is wrong with "
-        "the data.",
-        (
-            "first rule out dropout and augmentation: measure the training loss in eval mode",
-            "look for samples that are in both sets, and for sets that differ",
-        ),
-    ),
-    "plateau": (
-        "notice",
-        "Both losses stand still: learning has hit a bottleneck.",
-        (*BOTTLENECK, "if the training accuracy is low, use more layers or units"),
-    ),
-    "stuck": (
-        "warning",
-        "Nothing was learned after the first epoch: the training loss has stayed where it was.",
-        ("change the learning rate", "check inputs, labels and initial weights", BOTTLENECK[2]),
-    ),
-    "diverging": (
-        "error",
-        "The losses rise or are no numbers any more: training diverges.",
-        (
-            "divide the learning rate by 3 to 10",
-            "warm the learning rate up, or clip the gradient",
-            "check the structure of the network and its initial weights",
-        ),
-    ),
-    "too_short": (
-        "info",
-        f"Too short to say: a trend needs at least {MIN_EPOCHS} epochs.",
-        ("train longer",),
-    ),
-    "unclear": (
-        "info",
-        "The curves allow no verdict: a trend is not significant, or the pair fits no known case.",
-        ("train longer", "use a larger validation set, whose loss is less noisy"),
-    ),
-}
-# trends of training and validation loss: verdict, where nothing more telling was found before
+# trends of training and validation loss: verdict, where nothing more telling was found
 TABLE: dict[tuple[Trend, Trend], str] = {
     ("falling", "falling"): "learning",
     ("falling", "flat"): "val_plateau",
@@ -108,160 +51,440 @@ TABLE: dict[tuple[Trend, Trend], str] = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What two loss curves say about a run.
+def failure(curves: Curves) -> Finding | None:
+    """S6: a loss that is no number, and did not become one again.
 
-    Args:
-        id: short name of the verdict.
-        severity: how much it matters.
-        sentence: the verdict.
-        evidence: the numbers behind it.
-        remedies: what to try, the likeliest first.
-        best_epoch: index of the lowest validation loss; the texts count epochs from 1.
-        train: trend of the training loss at the end of the run.
-        val: trend of the validation loss at the end of the run.
+    A NaN between numbers is an epoch without a measurement; so is one at the end, if no more
+    epochs were left out there than in between.
     """
-
-    id: str
-    severity: Severity
-    sentence: str
-    evidence: str
-    remedies: tuple[str, ...]
-    best_epoch: int
-    train: Trend
-    val: Trend
-
-    def markdown(self) -> str:
-        """The verdict as a page of text for TensorBoard."""
-        trends = f"| loss | trend |\n|---|---|\n| training | {self.train} |\n"
-        trends += f"| validation | {self.val} |"
-        advice = "\n".join(f"* {remedy}" for remedy in self.remedies)
-        blocks = [f"### {self.id} ({self.severity})", self.sentence, self.evidence, trends, advice]
-        return "\n\n".join(filter(None, blocks))
-
-
-def diagnose(train: Sequence[float], val: Sequence[float]) -> Verdict:
-    """Judge a run by its training and validation loss after every epoch.
-
-    The training loss should be measured like the validation loss: in eval mode, after the epoch.
-    The verdict does not depend on the unit of the loss; where the curves are too short, too noisy,
-    or fit no case of the table, it says so.
-
-    Raises: ValueError for lists without epochs or of different length.
-    Source: notes 4.3; three of the nine pairs of trends do not occur there and are ``unclear``.
-    """
-    if not len(train) == len(val) > 0:
-        raise ValueError(
-            "expected one training and one validation loss per epoch, "
-            f"got {len(train)} and {len(val)} losses"
+    for name, series in (("training", curves.train), ("validation", curves.val)):
+        loss = np.asarray(series, float)
+        finite = np.flatnonzero(np.isfinite(loss))
+        if np.isinf(loss).any():
+            first = int(np.isinf(loss).argmax())
+        elif len(finite) == 0:
+            if name == "validation" and np.isfinite(np.asarray(curves.train, float)).all():
+                continue  # there was no validation
+            first = 0
+        else:
+            usual = max(np.diff(finite, prepend=-1).max() - 1, 0)
+            missing = len(loss) - 1 - finite[-1]
+            if missing <= usual:
+                continue
+            first = int(finite[-1]) + 1
+        epoch, n = curves.epoch(first), len(loss)
+        return finding(
+            "diverging",
+            f"The {name} loss is {loss[first]} in epoch {epoch + 1} of {max(n, epoch + 1)}.",
+            {"epoch": epoch, "value": float(loss[first])},
+            confidence=1.0,
+            since=epoch,
         )
-    t, v = np.asarray(train, float), np.asarray(val, float)
-    best = int(np.where(np.isfinite(v), v, np.inf).argmin())
-    if not np.isfinite([t, v]).all():
-        return _verdict("diverging", _first_failure(t, v), best)
-    if len(v) < MIN_EPOCHS:
-        return _verdict("too_short", _levels(t, v, best) + ".", best)
-    rise, regained, gain = _since_minimum(t, v)
+    return None
+
+
+def diverging(f: Facts) -> Iterator[Finding]:
+    """S6: the training loss ends far above its minimum and above its beginning, or jumps."""
+    if f.n < 3:
+        return
+    low, end = f.smooth_t.min(), f.t_end
+    since = f.epoch(int(f.smooth_t.argmin()))
+    lost = f.known and low < 0.7 * f.baseline and end > NOTHING * f.baseline
+    if end - low > (EXPLODED - 1) * abs(low) and (end > f.t[0] or lost):
+        yield finding(
+            "diverging",
+            f"{f.levels()}; its smoothed curve ends {_times(end, low)} its minimum.",
+            {"lowest": low, "last": end},
+            confidence=certainty(end - low, (EXPLODED - 1) * abs(low)),
+            since=since,
+        )
+        return
+    for epoch in range(3, f.n):
+        before = f.t[max(0, epoch - SPIKE_WINDOW) : epoch]
+        usual = float(np.median(before))
+        if 0 < SPIKE * max(usual, 0.1 * f.scale) < f.t[epoch]:
+            yield finding(
+                "diverging",
+                f"In epoch {f.epoch(epoch) + 1} the training loss jumps to {f.t[epoch]:.4g}, "
+                f"{f.t[epoch] / usual:.3g} times that of the epochs before.",
+                {"before": usual, "spike": float(f.t[epoch])},
+                confidence=certainty(float(f.t[epoch]), SPIKE * usual),
+                since=f.epoch(epoch),
+                severity="warning",
+                sentence="The training loss explodes at times.",
+            )
+            return
+
+
+def overfitting(f: Facts) -> Iterator[Finding]:
+    """S1: the validation loss has risen since its best epoch while the training loss fell."""
+    if f.n < MIN_EPOCHS or f.trends[1] == "falling":
+        return
+    turn = int(f.smooth_v.argmin())
+    lowest = float(f.smooth_v[turn])
+    rise = f.v_end - lowest
+    share, regained = _share(rise, lowest), _share(rise, float(f.v[0]) - lowest)
+    gain = _share(float(f.smooth_t[turn]) - f.t_end, float(f.smooth_t[turn]))
+    if share < RISE or gain < GAIN or rise <= SURE_RISE * f.noise_v:
+        return
+    lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
+    holds = lost < ACCURACY_LOST and not f.accuracy_gap >= GAP_HIGH
+    severity: Severity = "error" if share >= SEVERE_RISE or regained > REGAINED else "warning"
     evidence = (
-        f"{_levels(t, v, best)}; since the minimum of its smoothed curve the validation loss has "
-        f"changed by {rise:+.1%} and the training loss by {0 - gain:+.1%}."
+        f"{f.levels()}; since the minimum of its smoothed curve the validation loss has "
+        f"changed by {share:+.1%} and the training loss by {0 - gain:+.1%}"
     )
-    trends = trend(t), trend(v)
-    severity: Severity | None = None
-    name = _name(t, v, trends)
-    if name == "overfitting" and (rise >= SEVERE_RISE or regained > 0.5):
-        severity = "error"
-    return _verdict(name, evidence, best, trends, severity)
+    if holds:
+        evidence += f", but the validation accuracy is within {max(lost, 0):.1%} of its best"
+    yield finding(
+        "overfitting",
+        evidence + ".",
+        {"rise": share, "regained": regained, "gain": gain, "noise": f.noise_v},
+        confidence=min(certainty(share, RISE / 2), certainty(rise, SURE_RISE / 2 * f.noise_v)),
+        since=f.epoch(f.best),
+        severity="notice" if holds else severity,
+        sentence="The validation loss rises while the accuracy holds: the network grows too sure "
+        "of its mistakes."
+        if holds
+        else None,
+    )
 
 
-def trend(curve: Curve) -> Trend:
-    """Direction of the last third of a curve, of its last 10 points at least.
-
-    It moves if Kendall's test finds an order in time and the Theil-Sen line changes by more than
-    1 % of its level and 2 % of all that the curve has fallen; it is flat if 95 % confidence keep
-    that change below 2 % of either. What is neither is ``unclear``.
-    """
-    window = curve[-max(10, len(curve) // 3) :]
-    span = len(window) - 1
-    change, _, low, high = (span * x for x in stats.theilslopes(window, alpha=0.95))
-    level, fallen = abs(np.median(window)), curve[0] - curve.min()
-    p = stats.kendalltau(range(span + 1), window).pvalue
-    if p < P_TREND and abs(change) > max(0.01 * level, 0.02 * fallen):
-        return "falling" if change < 0 else "rising"
-    margin = 0.02 * max(level, fallen)
-    return "flat" if -margin <= low <= high <= margin else "unclear"
-
-
-def smooth(curve: Curve) -> Curve:
-    """Running median of 3 points, of a fortieth of the curve if it is long; no padding."""
-    return np.median(sliding_window_view(curve, max(3, len(curve) // 40)), axis=-1)
-
-
-def noise(curve: Curve) -> float:
-    """Standard deviation of the noise on a smooth curve, from its second differences."""
-    return float(stats.median_abs_deviation(np.diff(curve, 2), scale="normal")) / 6**0.5
-
-
-def _name(t: Curve, v: Curve, trends: tuple[Trend, Trend]) -> str:
-    end, lowest = smooth(t)[-1], smooth(t).min()
-    if end - lowest > abs(lowest) and end > t[0]:
-        return "diverging"
-    rise, _, gain = _since_minimum(t, v)
-    if rise >= RISE and gain >= 0.02 and smooth(v)[-1] - smooth(v).min() > 3 * noise(v):
-        return "overfitting"
-    if trends in {("flat", "flat"), ("falling", "flat")} and _far_apart(t[0], end, smooth(v)[-1]):
-        return "gap"
-    if trends == ("flat", "flat") and t[0] - lowest < 0.05 * abs(t[0]):
-        return "stuck"
-    if trends == ("flat", "flat") and end <= t[0] / 2:
-        return "converged"
-    if trends == ("flat", "falling") and len(t) < MIN_EPOCHS_DATA:
-        return "unclear"
-    return TABLE.get(trends, "unclear")
+def gap(f: Facts) -> Iterator[Finding]:
+    """S2: training samples are known far better than others."""
+    if f.n < MIN_EPOCHS:
+        return
+    apart = f.accuracy_gap
+    if isfinite(apart):
+        assert f.train_accuracy is not None
+        high = float(np.nanmedian(f.train_accuracy[-3:])) > 0.9
+        limit = GAP_HIGH if high else GAP
+        small = f.v_end - f.t_end < LOSS_GAP * f.scale and not apart >= GAP
+        if apart < limit or small or f.v_end <= f.t_end:
+            return
+        yield finding(
+            "gap",
+            f"At the end the training accuracy is {apart:.1%} above the validation accuracy, "
+            f"and the losses are {f.t_end:.4g} and {f.v_end:.4g}.",
+            {"accuracy_gap": apart, "train": f.t_end, "val": f.v_end},
+            confidence=certainty(apart, limit),
+        )
+    elif far_apart(f):
+        yield finding(
+            "gap",
+            f"{f.levels()}: {_times(f.v_end, f.t_end)} the training loss.",
+            {"train": f.t_end, "val": f.v_end, "apart": (f.v_end - f.t_end) / f.scale},
+            confidence=certainty(f.v_end - f.t_end, LOSS_GAP * f.scale),
+        )
 
 
-def _far_apart(first: float, train: float, val: float) -> bool:
-    """Compare the levels at the end; the first epoch must serve as the scale of what is small."""
-    return train <= first / 2 and val > 2 * train and val - train > 0.1 * first
-
-
-def _since_minimum(t: Curve, v: Curve) -> tuple[float, float, float]:
-    """Rise of the validation loss, as a share of its minimum and of its fall; gain in training."""
-    smooth_t, smooth_v = smooth(t), smooth(v)
-    turn = smooth_v.argmin()
-    rise = smooth_v[-1] - smooth_v[turn]
-    gain = smooth_t[turn] - smooth_t[-1]
+def far_apart(f: Facts) -> bool:
+    """Compare the losses at the end; that of guessing is the scale of what is small."""
     return (
-        _share(rise, smooth_v[turn]),
-        _share(rise, v[0] - smooth_v[turn]),
-        _share(gain, smooth_t[turn]),
+        f.scale > 0
+        and f.t_end <= f.scale / 2
+        and f.v_end > LOSS_RATIO * f.t_end
+        and f.v_end - f.t_end > LOSS_GAP * f.scale
     )
+
+
+def validation_shift(f: Facts) -> Iterator[Finding]:
+    """S16: the validation loss was far above the training loss after a single epoch.
+
+    In the first epoch every sample is new to the network, so the running mean of its loss is what
+    a validation set of the same kind would have had, or more.
+    """
+    if f.n < MIN_EPOCHS or f.index[0] > 0 or f.t[0] <= 0 or f.t_end <= 0:
+        return
+    first, last = f.v[0] / f.t[0], f.v_end / f.t_end
+    limit = SHIFT_MEASURED if f.curves.measured else SHIFT_RUNNING
+    if first < limit or last < SHIFT_LASTS or f.v[0] - f.t[0] < 0.1 * f.scale:
+        return
+    if nothing_learned(f):
+        return
+    yield finding(
+        "validation_shift",
+        f"After the first epoch the validation loss is {f.v[0]:.4g}, {first:.3g} times the "
+        f"training loss, and at the end {last:.3g} times.",
+        {"first": float(first), "last": float(last)},
+        confidence=certainty(first, limit),
+        since=f.epoch(0),
+    )
+
+
+def double_softmax(f: Facts) -> Iterator[Finding]:
+    r"""S16: the loss is that of softmax outputs taken for logits.
+
+    Such logits lie in [0, 1], so a sample that is surely right costs ln(1 + (C-1)/e) and one that
+    is surely wrong costs 1 more. The loss is then that floor plus the share of errors, in every
+    epoch, and above the loss of an answer that knows nothing but its accuracy.
+    """
+    accuracy, C = f.val_accuracy, f.curves.classes
+    if accuracy is None or C is None or f.n < 4:
+        return
+    floor = log(1 + (C - 1) / e)
+    off = f.v - floor - (1 - accuracy)
+    sure = floor > 0 and np.ptp(accuracy) >= SOFTMAX_RANGE and f.v.min() > 0.98 * floor
+    excess = f.v_end / float(guess(np.array([np.nanmedian(accuracy[-3:])]), C)[0])
+    if not sure or np.nanquantile(abs(off), 0.95) > SOFTMAX_TWICE or excess < SOFTMAX_EXCESS:
+        return
+    yield finding(
+        "double_softmax",
+        f"With {C} classes two softmaxes cannot get below {floor:.4g}; the validation loss stays "
+        f"within {np.nanmax(abs(off)):.2g} of that plus the share of errors in every epoch, and "
+        f"ends at {f.v_end:.4g} although {np.nanmedian(accuracy[-3:]):.1%} of the answers are right.",
+        {"floor": floor, "off": float(np.nanmax(abs(off))), "excess": excess},
+        confidence=certainty(excess, SOFTMAX_EXCESS),
+        since=f.epoch(0),
+    )
+
+
+def nothing_learned(f: Facts) -> bool:
+    """S3: both losses have stayed at the loss of guessing, or where they were."""
+    if f.n < EPOCHS_OF_NOTHING:
+        return False
+    lowest = min(f.smooth_t.min(), f.smooth_v.min())
+    if f.known:
+        bad = lowest > NOTHING * f.baseline and not max(f.train_skill, f.val_skill) >= LOW / 2
+        return bool(bad and "falling" not in f.trends)
+    level, fallen = abs(f.t[0]), f.t[0] - f.smooth_t.min()
+    at_rest = f.n >= MIN_EPOCHS and not {"falling", "rising"} & set(f.trends)
+    skilled = max(f.train_skill, f.val_skill) >= LOW
+    return bool(at_rest and level > 0 and fallen < 0.05 * level and not skilled)
+
+
+def not_learning(f: Facts) -> Iterator[Finding]:
+    """S3: see ``nothing_learned``."""
+    if not nothing_learned(f):
+        return
+    lowest = float(f.smooth_t.min())
+    against = f"that of guessing is {f.baseline:.4g}" if f.known else f"it began at {f.t[0]:.4g}"
+    yield finding(
+        "not_learning",
+        f"The training loss was never below {lowest:.4g}; {against}.",
+        {"lowest": lowest, "guessing": f.scale},
+        confidence=0.95 if f.known else 0.7,
+        since=f.epoch(0),
+        severity="error" if f.known else "warning",
+    )
+
+
+def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
+    """S4, S5, S8: what is known of the level says that the network does poorly."""
+    if f.n < MIN_EPOCHS or nothing_learned(f):
+        return
+    train, val = f.train_skill, f.val_skill
+    if not isfinite(val):
+        train = val = f.explained
+        if isnan(val):
+            yield from _stopped_early(f)
+            return
+    by_loss = not isfinite(f.val_skill)
+    train = val if isnan(train) else train
+    promise = remaining(f)
+    levels = f"{f.levels()}. {_skills(f)}"
+    numbers = {"train_skill": train, "val_skill": val, "promise": promise}
+    bound = LOW if by_loss else MODEST
+    falls = f.trends[0] == "falling" and f.trends[1] != "rising"
+    if train < LOW and val < LOW:
+        slow = falls and promise > PROMISING
+        yield finding(
+            "too_slow" if slow else "underfitting",
+            levels
+            + (
+                f" In as many epochs again the training loss would fall by {promise:.0%}."
+                if falls
+                else ""
+            ),
+            numbers,
+            confidence=certainty(1 - val, 1 - LOW),
+        )
+    elif train < LOW and val < HIGH_SKILL and not by_loss:
+        yield finding(
+            "underfitting",
+            levels,
+            numbers,
+            confidence=certainty(1 - train, 1 - LOW),
+            sentence="The network does poorly on its training samples and better on others: "
+            "dropout or augmentation is too strong, or training labels are wrong.",
+            cures="less_dropout labels measure",
+        )
+    elif max(train, val) < bound and not (falls and promise > PROMISING):
+        yield finding(
+            "plateau",
+            levels,
+            numbers,
+            confidence=certainty(1 - val, 1 - bound),
+            severity="warning",
+            sentence="Learning has hit a bottleneck: more epochs promise little, and the network "
+            "could do better on both sets.",
+        )
+    elif target is not None and f.val_accuracy is not None:
+        reached = float(np.nanmax(f.val_accuracy))
+        if reached < target and not (falls and promise > PROMISING):
+            yield finding(
+                "plateau",
+                f"The best validation accuracy is {reached:.1%}, the target {target:.1%}.",
+                numbers | {"target": target},
+                confidence=0.8,
+                severity="warning",
+                sentence="The validation accuracy stays below its target.",
+            )
+
+
+def _stopped_early(f: Facts) -> Iterator[Finding]:
+    """S5 where no level is known: most of the first loss is left, and it still falls fast."""
+    left = _share(f.v_end, float(max(f.t[0], f.v[0])))
+    promise = remaining(f)
+    if f.trends == ("falling", "falling") and promise > PROMISING and left > LOW:
+        yield finding(
+            "too_slow",
+            f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
+            {"left": left, "promise": promise},
+            confidence=0.5 * left + 0.25,
+            severity="notice",
+            sentence="The run was stopped early: both losses still fall fast.",
+        )
+
+
+def remaining(f: Facts) -> float:
+    """Share of the training loss that as many epochs again would take away.
+
+    The falls of the last two thirds, as those of a geometric series.
+    """
+    thirds = [float(np.median(part)) for part in np.array_split(f.t[len(f.t) % 3 :], 6)]
+    before, after = thirds[1] - thirds[3], thirds[3] - thirds[5]
+    if after <= 0:
+        return 0.0
+    r = min(after / before, 1.0) if before > 0 else 1.0
+    return min(_share(after * (r + r**2 + r**3), f.t_end), 1.0)
+
+
+def bad_start(f: Facts) -> Iterator[Finding]:
+    """S15: the first loss is far above that of guessing, and much of the run goes into that."""
+    if not f.known or f.n < 3:
+        return
+    first, later = float(f.t[0]), float(f.t[f.n // 3])
+    if first > BAD_START * f.baseline and first > later > f.baseline:
+        yield finding(
+            "bad_init",
+            f"The first training loss is {first:.4g}, {first / f.baseline:.3g} times that of "
+            f"guessing, and {later:.4g} after a third of the run.",
+            {"first": first, "guessing": f.baseline},
+            confidence=certainty(first, BAD_START * f.baseline),
+            since=f.epoch(0),
+            sentence="The initial weights are bad: the first loss is far above that of guessing.",
+        )
+
+
+def oscillating(f: Facts) -> Iterator[Finding]:
+    """S7: the training loss jumps by a large share of its level, and that is not near 0."""
+    if f.n < MIN_EPOCHS or not f.t_end > 0:
+        return
+    jumps, level = f.noise_t, float(np.median(f.t[-max(10, f.n // 3) :]))
+    if jumps > JUMPS * level and jumps > JUMPS_OF_SCALE * f.scale:
+        yield finding(
+            "oscillating",
+            f"From epoch to epoch the training loss jumps by {jumps:.3g}, {jumps / level:.0%} of its level.",
+            {"noise": jumps, "level": level},
+            confidence=certainty(jumps, JUMPS * level),
+        )
+
+
+def backwards(f: Facts) -> Iterator[Finding]:
+    """S16: validation far better than training where both are measured alike."""
+    if f.n < MIN_EPOCHS or not f.curves.measured or nothing_learned(f) or f.t_end <= 0:
+        return
+    ratio = f.v_end / f.t_end
+    better = f.t_end - f.v_end > 3 * max(f.noise_t, f.noise_v)
+    if ratio < LEAK and better and f.t_end - f.v_end > LOSS_GAP / 2 * f.scale:
+        yield finding(
+            "data_suspect",
+            f"{f.levels()}: only {ratio:.0%} of the training loss, in eval mode.",
+            {"ratio": ratio},
+            confidence=certainty(1 - ratio, 1 - LEAK),
+            severity="warning",
+            sentence="The validation samples are far easier than the training samples: training "
+            "labels are wrong, or validation samples were trained on.",
+            cures="labels leak compare_sets",
+        )
+
+
+def table(f: Facts) -> Finding:
+    """The nine pairs of trends of notes 4.3, which do not need a symptom.
+
+    Three of them do not occur there and are ``unclear``.
+    """
+    if f.n < MIN_EPOCHS:
+        what = f.levels() if f.n else "No epoch has measured both losses"
+        return finding("too_short", f"{what}.", confidence=1.0)
+    name = TABLE.get(f.trends, "unclear")
+    severity: Severity | None = None
+    if name == "plateau" and (f.t_end <= f.scale / 2 or f.val_skill >= MODEST):
+        name = "converged"
+    if name == "data_suspect" and (f.n < MIN_EPOCHS_DATA or not f.curves.measured):
+        name = "unclear"
+    if name == "diverging":
+        fallen = min(_share(c[-1] - c.min(), float(c.min())) for c in (f.smooth_t, f.smooth_v))
+        name = "diverging" if fallen > RISE else "unclear"
+        severity = "error" if fallen > 2 * RISE else "warning"
+    return finding(
+        name,
+        f"{f.levels()}; the training loss is {f.trends[0]}, the validation loss {f.trends[1]}.",
+        confidence=_trust(f),
+        since=f.epoch(f.best) if name == "val_plateau" else None,
+        severity=severity,
+    )
+
+
+# verdicts of a run that needs no change
+NORMAL = {"learning", "converged", "val_plateau", "plateau", "too_short", "unclear", "data_suspect"}
+RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    diverging,
+    overfitting,
+    gap,
+    validation_shift,
+    double_softmax,
+    not_learning,
+    oscillating,
+    backwards,
+    bad_start,
+)
+
+
+def _trust(f: Facts) -> float:
+    """Confidence in the pair of trends: that of Kendall's test in its less certain half."""
+    sure = []
+    for curve, which in zip((f.t, f.v), f.trends, strict=True):
+        window = curve[-max(10, len(curve) // 3) :]
+        p = float(stats.kendalltau(range(len(window)), window).pvalue)
+        p = 1.0 if isnan(p) else p
+        sure.append(1 - p if which in ("falling", "rising") else 0.9 if which == "flat" else 0.3)
+    return min(sure)
+
+
+def _middle(accuracy: np.ndarray) -> np.ndarray:
+    """Running median of three."""
+    rows = [accuracy[i : len(accuracy) - 2 + i] for i in range(3)]
+    return np.nanmedian(rows, axis=0)
+
+
+def nan_to(curve: np.ndarray | None, measure: Callable[[np.ndarray], float]) -> float:
+    """Measure a curve, NaN without it."""
+    return float("nan") if curve is None else measure(curve)
 
 
 def _share(part: float, whole: float) -> float:
     return float(part / abs(whole)) if whole else 0.0
 
 
-def _levels(t: Curve, v: Curve, best: int) -> str:
-    return (
-        f"The validation loss is lowest in epoch {best + 1} of {len(v)} ({v[best]:.4g}) and "
-        f"{v[-1]:.4g} at the end, the training loss {t[0]:.4g} at first and {t[-1]:.4g} at the end"
-    )
+def _times(a: float, b: float) -> str:
+    return f"{a / b:.3g} times" if b > 0 else "above"
 
 
-def _first_failure(t: Curve, v: Curve) -> str:
-    name, curve = ("training", t) if not np.isfinite(t).all() else ("validation", v)
-    epoch = int(np.isfinite(curve).argmin())
-    return f"The {name} loss is {curve[epoch]} in epoch {epoch + 1} of {len(curve)}."
-
-
-def _verdict(
-    name: str,
-    evidence: str,
-    best: int,
-    trends: tuple[Trend, Trend] = ("unclear", "unclear"),
-    severity: Severity | None = None,
-) -> Verdict:
-    usual, sentence, remedies = MEANINGS[name]
-    return Verdict(name, severity or usual, sentence, evidence, remedies, best, *trends)
+def _skills(f: Facts) -> str:
+    if f.val_accuracy is None:
+        return f"{max(f.explained, 0):.0%} of the loss of guessing is gone."
+    parts = [("validation", f.val_accuracy), ("training", f.train_accuracy)]
+    known = [f"{np.nanmedian(a[-3:]):.1%} {name}" for name, a in parts if a is not None]
+    return f"The accuracy at the end is {' and '.join(known)}."

@@ -1,0 +1,139 @@
+"""From curves and layers to a report: all rules, one order, one headline."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from math import isfinite
+
+import numpy as np
+
+from . import internals as layers
+from . import verdict
+from .catalogue import RANK, SEVERITIES
+from .facts import Facts
+from .report import Finding, Report, Severity
+from .run import Curves, Internals
+
+# what makes a network fail, among what its layers show
+CAUSES = {
+    "exploding_gradients",
+    "dead_relu",
+    "vanishing_gradients",
+    "saturated",
+    "bad_init",
+    "lr_too_high",
+    "lr_too_low",
+}
+SETS_APART = {"overfitting", "gap"}
+FAILED = {"not_learning", "underfitting", "too_slow", "plateau"}
+LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
+
+
+def diagnose(
+    curves: Curves | Sequence[float],
+    internals: Internals | Sequence[float] | None = None,
+    *,
+    target_accuracy: float | None = None,
+) -> Report:
+    """Say what a run shows: the verdict first, then everything else that was found.
+
+    ``diagnose(train, val)`` takes two lists: the losses after every epoch. The training loss
+    should be measured like the validation loss, in eval mode, after the epoch; where it is the
+    running mean of the epoch, ``Curves(train, val, measured=False)`` says so. The verdict does not
+    depend on the unit of the loss; where the curves are too short, too noisy, or fit no case of
+    the table, it says so.
+
+    Args:
+        curves: the curves, or the training loss.
+        internals: the statistics of the layers, or the validation loss.
+        target_accuracy: validation accuracy that is good enough; at rest below it, learning has
+            hit a bottleneck.
+
+    Raises: ValueError for lists without epochs or of different length.
+    Source: notes 4.3; the other symptoms are those of ``CATALOGUE``.
+    """
+    if not isinstance(curves, Curves):
+        val = () if internals is None or isinstance(internals, Internals) else internals
+        curves, internals = Curves(curves, val), None
+    elif internals is not None and not isinstance(internals, Internals):
+        raise ValueError("expected Internals beside Curves; give two losses as Curves(train, val)")
+    f = Facts.of(curves)
+    by_layers = list(_layer_findings(internals)) if isinstance(internals, Internals) else []
+    found = _once([*_curve_findings(f, target_accuracy), *by_layers])
+    found = sorted(_weighed(f, found), key=_order)
+    if not found or found[0].severity in ("info", "notice"):
+        found = _once([*found, verdict.table(f)])
+        found.sort(key=lambda x: x.id not in verdict.NORMAL)
+    best = f.epoch(f.best) if f.n else _lowest(curves)
+    trends = f.trends
+    return Report(found[0], tuple(found), best, *trends)
+
+
+def _curve_findings(f: Facts, target: float | None) -> Iterator[Finding]:
+    if failed := verdict.failure(f.curves):
+        yield failed
+        return
+    for rule in verdict.RULES:
+        yield from rule(f)
+    yield from verdict.poor(f, target)
+
+
+def _layer_findings(internals: Internals) -> Iterator[Finding]:
+    x = layers.Layers(internals)
+    for rule in layers.RULES:
+        yield from rule(x)
+
+
+def _once(found: Iterable[Finding]) -> list[Finding]:
+    """Keep the worst finding of each id."""
+    kept: dict[str, Finding] = {}
+    for x in found:
+        old = kept.get(x.id)
+        if old is None or SEVERITIES.index(x.severity) < SEVERITIES.index(old.severity):
+            kept[x.id] = x
+    return list(kept.values())
+
+
+def _order(x: Finding) -> tuple[int, int]:
+    return SEVERITIES.index(x.severity), RANK[x.id]
+
+
+def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
+    """Give a cause the weight of its effect: an error where nothing is learned, a notice else."""
+    names = {x.id: x.severity for x in found}
+    failed = [names[name] for name in FAILED & set(names)]
+    apart = [names[name] for name in SETS_APART & set(names)]
+    fine = learned(f) and not failed and "diverging" not in names
+    for x in found:
+        if x.id in CAUSES and failed:
+            yield replace(x, severity=_worst([x.severity, *failed]))
+        elif x.id in CAUSES and fine:
+            much = x.id in ("dead_relu", "saturated")
+            yield replace(x, severity="warning" if much else "notice")
+        elif x.id == "validation_shift":
+            yield replace(x, severity=_worst([x.severity, *apart]))
+        else:
+            yield x
+
+
+def _worst(severities: Sequence[Severity]) -> Severity:
+    return min(severities, key=SEVERITIES.index)
+
+
+def learned(f: Facts) -> bool:
+    """The network does well, as far as that is known."""
+    if not f.n:
+        return False
+    if isfinite(f.val_skill):
+        return f.val_skill >= LEARNED
+    if f.known:
+        return f.explained >= LEARNED
+    return 0 < f.t_end <= LEARNED_OF_FIRST * f.t[0]
+
+
+def _lowest(curves: Curves) -> int:
+    """Number of the epoch with the lowest validation loss, or training loss, 0 without both."""
+    for series in (curves.val, curves.train):
+        loss = np.asarray(series, float)
+        if np.isfinite(loss).any():
+            return curves.epoch(int(np.where(np.isfinite(loss), loss, np.inf).argmin()))
+    return curves.epoch(0)

@@ -1,0 +1,184 @@
+"""What the rules ask of a run's curves, computed once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, log, nan
+
+import numpy as np
+
+from .curves import MIN_EPOCHS, Curve, Trend, last_segment, noise, smooth, trend
+from .run import Curves, Series
+
+UNIT = 20.0  # a loss further than this from what its accuracy allows is no mean cross-entropy
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The epochs of a run that have measured both losses, and what follows from them.
+
+    Args:
+        curves: as they were given.
+        index: which of their entries remain.
+    """
+
+    curves: Curves
+    index: tuple[int, ...]
+
+    @classmethod
+    def of(cls, curves: Curves) -> "Facts":
+        """Drop the epochs in which one of the losses was not measured."""
+        both = np.isfinite(np.asarray(curves.train, float) + np.asarray(curves.val, float))
+        return cls(curves, tuple(np.flatnonzero(both).tolist()))
+
+    def _pick(self, series: Series | None) -> Curve | None:
+        if series is None:
+            return None
+        picked = np.asarray(series, float)[list(self.index)]
+        return picked if len(picked) and isfinite(picked[-1]) else None
+
+    def epoch(self, position: int) -> int:
+        """Return the number of the epoch at ``position`` among those that remain."""
+        return self.curves.epoch(self.index[position])
+
+    @property
+    def n(self) -> int:
+        """Number of epochs."""
+        return len(self.index)
+
+    @cached_property
+    def t(self) -> Curve:
+        """Training loss."""
+        return np.asarray(self.curves.train, float)[list(self.index)]
+
+    @cached_property
+    def v(self) -> Curve:
+        """Validation loss."""
+        return np.asarray(self.curves.val, float)[list(self.index)]
+
+    @cached_property
+    def smooth_t(self) -> Curve:
+        return smooth(self.t)
+
+    @cached_property
+    def smooth_v(self) -> Curve:
+        return smooth(self.v)
+
+    @property
+    def t_end(self) -> float:
+        """Training loss at the end, smoothed."""
+        return float(self.smooth_t[-1])
+
+    @property
+    def v_end(self) -> float:
+        """Validation loss at the end, smoothed."""
+        return float(self.smooth_v[-1])
+
+    @cached_property
+    def noise_t(self) -> float:
+        return noise(self.t)
+
+    @cached_property
+    def noise_v(self) -> float:
+        return noise(self.v)
+
+    @cached_property
+    def train_accuracy(self) -> Curve | None:
+        return self._pick(self.curves.train_accuracy)
+
+    @cached_property
+    def val_accuracy(self) -> Curve | None:
+        return self._pick(self.curves.val_accuracy)
+
+    @cached_property
+    def best(self) -> int:
+        """Position of the lowest validation loss."""
+        return int(self.v.argmin())
+
+    @cached_property
+    def segment(self) -> int:
+        """Where the last step down of the learning rate was; a fall before it is no trend."""
+        lr = self._pick(self.curves.lr)
+        return 0 if lr is None else last_segment(lr)
+
+    @cached_property
+    def trends(self) -> tuple[Trend, Trend]:
+        """Trend of training and validation loss at the end."""
+        if self.n < MIN_EPOCHS:
+            return "unclear", "unclear"
+        return self._trend(self.t), self._trend(self.v)
+
+    def _trend(self, curve: Curve) -> Trend:
+        tail = curve[self.segment :]
+        if len(tail) == len(curve):
+            return trend(curve)
+        return trend(np.concatenate([curve[:1], tail])) if len(tail) >= MIN_EPOCHS else "unclear"
+
+    @cached_property
+    def baseline(self) -> float:
+        """Loss of guessing, L0: as given, or ln C where the loss can be a mean cross-entropy."""
+        if not self.n:
+            return nan
+        if self.curves.baseline is not None:
+            return float(self.curves.baseline)
+        if self.curves.classes is None:
+            return nan
+        ratio = self.v / log(self.curves.classes)
+        if (accuracy := self.val_accuracy) is not None:
+            ratio = self.v / guess(accuracy, self.curves.classes)
+        middle = float(np.nanmedian(ratio))
+        return log(self.curves.classes) if 1 / UNIT < middle < UNIT else nan
+
+    @property
+    def known(self) -> bool:
+        """The loss of guessing is known."""
+        return isfinite(self.baseline)
+
+    @cached_property
+    def scale(self) -> float:
+        """Loss of guessing, or what stands for it: the first training loss."""
+        return self.baseline if self.known else float(self.t[0])
+
+    def skill(self, accuracy: Curve | None) -> float:
+        """Share of what guessing gets wrong that is right at the end; NaN without accuracies."""
+        if accuracy is None:
+            return nan
+        chance = 1 / self.curves.classes if self.curves.classes else 0.0
+        return (float(np.nanmedian(accuracy[-3:])) - chance) / (1 - chance)
+
+    @cached_property
+    def train_skill(self) -> float:
+        return self.skill(self.train_accuracy)
+
+    @cached_property
+    def val_skill(self) -> float:
+        return self.skill(self.val_accuracy)
+
+    @cached_property
+    def accuracy_gap(self) -> float:
+        """Training minus validation accuracy at the end; NaN where one is missing."""
+        if self.train_accuracy is None or self.val_accuracy is None:
+            return nan
+        return float(np.nanmedian(self.train_accuracy[-3:]) - np.nanmedian(self.val_accuracy[-3:]))
+
+    @cached_property
+    def explained(self) -> float:
+        """Share of the loss of guessing that is gone on the validation set; NaN if unknown."""
+        return 1 - self.v_end / self.baseline if self.known and self.baseline > 0 else nan
+
+    def levels(self) -> str:
+        """The losses that matter, as a sentence without its full stop."""
+        t, v, n = self.t, self.v, self.n
+        return (
+            f"The validation loss is lowest in epoch {self.epoch(self.best) + 1} of "
+            f"{max(self.epoch(n - 1) + 1, n)} ({v[self.best]:.4g}) and {v[-1]:.4g} at the end, "
+            f"the training loss {t[0]:.4g} at first and {t[-1]:.4g} at the end"
+        )
+
+
+def guess(accuracy: Curve, classes: int) -> Curve:
+    r"""Loss of an answer that knows its accuracy a and nothing else.
+
+    .. math:: -a \ln a - (1 - a) \ln \frac{1 - a}{C - 1}
+    """
+    a = np.clip(accuracy, 1 / classes, 1 - 1e-3)
+    return -a * np.log(a) - (1 - a) * np.log((1 - a) / (classes - 1))
