@@ -337,8 +337,8 @@ class Watch:
 
     # the step
 
-    def gradients(self, scale: float = 1.0, among: Iterable[Tensor] | None = None) -> None:
-        """Measure the gradients as they are now: after backward, before clipping.
+    def gradients(self, scale: float = 1.0, among: Iterable[Tensor] | None = None) -> bool:
+        """Measure the gradients as they are now, after backward; return whether there were any.
 
         Args:
             scale: what they are multiplied by, such as a GradScaler's scale.
@@ -360,6 +360,7 @@ class Watch:
         for name in found.keys() - given.keys():
             if name in self._called and found[name].grad is None:
                 self._seen(name).add(gradient_norm=0.0, gradient_mean=0.0, gradient_zero=1.0)
+        return bool(given)
 
     def finite_gradients(self) -> bool:
         """All gradients of layers are finite numbers; waits for a GPU."""

@@ -1,7 +1,5 @@
 """What both monitors share: they judge together, and speak with one voice."""
 
-from typing import Any
-
 import lightning as L
 
 from ..catalogue import SEVERITIES
@@ -14,6 +12,16 @@ ALARMS = ("error", "warning")  # severities worth a line on the terminal
 AT_THE_END = {"too_slow"}  # what a run shows only when it is over
 
 
+def at_least(low: int, name: str, value: int) -> int:
+    """Return ``value``.
+
+    Raises: ValueError if it is below ``low``.
+    """
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
+    return value
+
+
 class Voice:
     """Judge a run, and say what is new: on the terminal in a line, in TensorBoard as a page.
 
@@ -21,11 +29,13 @@ class Voice:
         verbose: print a line when something is found, or gets worse.
     """
 
+    leads = False  # judges for the others as well
+
     def __init__(self, verbose: bool = True):
         self.verbose = verbose
         self.report: Report | None = None
         self.said: dict[str, str] = {}
-        self._shown: tuple[Any, ...] | None = None
+        self._shown: list[tuple[str, str]] | None = None
 
     def judge(
         self, trainer: L.Trainer, curves: Curves, internals: Internals | None, over: bool = False
@@ -35,22 +45,32 @@ class Voice:
         for finding in report.findings:
             if over or finding.id not in AT_THE_END:
                 self._say(trainer, finding)
-        now = (report.best_epoch, *((x.id, x.severity) for x in report.findings))
-        known = (self._shown or (0,))[1:]
-        if self._shown is None or known != now[1:] or (over and now != self._shown):
-            self._shown = now
-            if trainer.is_global_zero:
-                Board(trainer).verdict(report, curves)
+        now = [(finding.id, finding.severity) for finding in report.findings]
+        board = Board(trainer)
+        if board and now != self._shown:
+            board.text(report)
+        if board and (over or now != self._shown):
+            board.picture(report, curves)
+        self._shown = now
         return report
 
     def _say(self, trainer: L.Trainer, finding: Finding) -> None:
         """Print a finding that is new, or worse than it was ever said to be."""
+        order: list[str] = list(SEVERITIES)
         before = self.said.get(finding.id)
-        worse = before is None or SEVERITIES.index(finding.severity) < SEVERITIES.index(before)  # type: ignore[arg-type]
+        worse = before is None or order.index(finding.severity) < order.index(before)
         if finding.severity not in ALARMS or not worse:
             return
         self.said[finding.id] = finding.severity
+        text = " ".join(filter(None, [finding.sentence, finding.evidence]))
+        self.tell(trainer, f"{finding.severity}: {finding.id}: {text}")
+
+    def tell(self, trainer: L.Trainer, text: str) -> None:
+        """Print one line, from one process."""
         if self.verbose and trainer.is_global_zero:
-            text = " ".join(filter(None, [finding.sentence, finding.evidence]))
-            epoch = trainer.current_epoch + 1
-            print(f"epoch {epoch}: {finding.severity}: {finding.id}: {text}", flush=True)
+            trainer.print(f"epoch {trainer.current_epoch + 1}: {text}")
+
+    def _led(self, trainer: L.Trainer) -> bool:
+        """Another monitor judges."""
+        others = [x for x in trainer.callbacks if isinstance(x, Voice) and x is not self]  # type: ignore[attr-defined]
+        return any(other.leads for other in others)
