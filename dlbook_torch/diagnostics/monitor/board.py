@@ -53,7 +53,7 @@ class Board:
     def _x(self, logger: Any) -> int:
         if getattr(logger, "per_epoch", False):
             return self.trainer.current_epoch + 1
-        return self.trainer.global_step
+        return max(self.trainer.global_step - 1, 0)  # where Lightning puts the same epoch's
 
     def scalar(self, tag: str, value: float) -> None:
         """Add a point, unless it is no finite number."""

@@ -46,10 +46,10 @@ class Voice:
             if over or finding.id not in AT_THE_END:
                 self._say(trainer, finding)
         now = [(finding.id, finding.severity) for finding in report.findings]
-        board = Board(trainer)
-        if board and now != self._shown:
+        board, new = Board(trainer), now != self._shown
+        if board and new:
             board.text(report)
-        if board and (over or now != self._shown):
+        if board and (over or (new and report.severity in ALARMS)):
             board.picture(report, curves)
         self._shown = now
         return report
