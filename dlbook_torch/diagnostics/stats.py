@@ -384,7 +384,7 @@ class Watch:
         changes = torch._foreach_sub([_some(found[name]) for name in old], list(old.values()))
         moved, size = torch._foreach_norm(changes), torch._foreach_norm(list(old.values()))
         for name, d, w in zip(old, moved, size, strict=True):
-            if name in self._called or self._seen(name).values:
+            if name in self._called or name in self.seen:
                 self._seen(name).add(update_ratio=torch.where(w > 0, d / w, (d > 0).to(d.dtype)))
 
     def forget_step(self) -> None:

@@ -37,10 +37,12 @@ class Board:
     Args:
         trainer: of the run.
         own_page: also loggers with a page of their own, to which ``add_charts`` adds.
+        epoch: where the points belong; default: the present one.
     """
 
-    def __init__(self, trainer: L.Trainer, own_page: bool = True):
+    def __init__(self, trainer: L.Trainer, own_page: bool = True, epoch: int | None = None):
         self.trainer = trainer
+        self.epoch = trainer.current_epoch if epoch is None else epoch
         loggers = trainer.loggers if trainer.is_global_zero else []
         loggers = [x for x in loggers if own_page or not hasattr(x, "add_charts")]
         self.loggers: list[Any] = [
@@ -52,7 +54,7 @@ class Board:
 
     def _x(self, logger: Any) -> int:
         if getattr(logger, "per_epoch", False):
-            return self.trainer.current_epoch + 1
+            return self.epoch + 1
         return max(self.trainer.global_step - 1, 0)  # where Lightning puts the same epoch's
 
     def scalar(self, tag: str, value: float) -> None:

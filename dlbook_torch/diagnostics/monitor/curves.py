@@ -247,6 +247,7 @@ class OverfittingMonitor(Voice, EarlyStopping):
         where = f"kept in {kept[0]}" if kept else f"no ModelCheckpoint(monitor={name!r}) kept it"
         self.tell(
             trainer,
+            self.rows[-1]["epoch"],
             f"stopped: {name} has been more than {self.limit:.0%} above its lowest for "
             f"{self.patience} validations; the best epoch is {best['epoch'] + 1}, {where}",
         )

@@ -42,11 +42,12 @@ class Voice:
     ) -> Report:
         """Diagnose, print what is new, and write to TensorBoard what has changed."""
         self.report = report = diagnose(curves, internals)
+        epoch = curves.epoch(len(curves.train) - 1)
         for finding in report.findings:
             if over or finding.id not in AT_THE_END:
-                self._say(trainer, finding)
+                self._say(trainer, finding, epoch)
         now = [(finding.id, finding.severity) for finding in report.findings]
-        board, new = Board(trainer), now != self._shown
+        board, new = Board(trainer, epoch=epoch), now != self._shown
         if board and new:
             board.text(report)
         if board and (over or (new and report.severity in ALARMS)):
@@ -54,7 +55,7 @@ class Voice:
         self._shown = now
         return report
 
-    def _say(self, trainer: L.Trainer, finding: Finding) -> None:
+    def _say(self, trainer: L.Trainer, finding: Finding, epoch: int) -> None:
         """Print a finding that is new, or worse than it was ever said to be."""
         order: list[str] = list(SEVERITIES)
         before = self.said.get(finding.id)
@@ -63,12 +64,12 @@ class Voice:
             return
         self.said[finding.id] = finding.severity
         text = " ".join(filter(None, [finding.sentence, finding.evidence]))
-        self.tell(trainer, f"{finding.severity}: {finding.id}: {text}")
+        self.tell(trainer, epoch, f"{finding.severity}: {finding.id}: {text}")
 
-    def tell(self, trainer: L.Trainer, text: str) -> None:
+    def tell(self, trainer: L.Trainer, epoch: int, text: str) -> None:
         """Print one line, from one process."""
         if self.verbose and trainer.is_global_zero:
-            trainer.print(f"epoch {trainer.current_epoch + 1}: {text}")
+            trainer.print(f"epoch {epoch + 1}: {text}")
 
     def _led(self, trainer: L.Trainer) -> bool:
         """Another monitor judges."""
