@@ -198,10 +198,11 @@ class Watch:
         self.samples = 0
         self.outputs: dict[str, Tensor] = {}
         self._layers: dict[str, nn.Module] | None = None
-        self._plan: list[tuple[nn.Module, Callable[..., None], bool]] | None = None
+        self._plan: list[tuple[nn.Module, Callable[..., None]]] | None = None
+        self._quick: dict[nn.Module, tuple[str, list[int]]] | None = None
+        self._peaks: dict[str, list[Tensor]] = {}
         self._handles: list[Any] = []
         self._mode: _Functions | None = None
-        self._functional: bool | None = None  # None: not known yet
         self._called: dict[str, None] = {}
         self._before: dict[str, Tensor] = {}
         self._full = self._keep = self._counted = False
@@ -231,32 +232,37 @@ class Watch:
         """
         self.stop()
         self._full, self._keep, self._counted = full, keep, False
+        if not full and self._quick:
+            self._handles = [
+                module.register_forward_hook(self._quick_hook(*layer))
+                for module, layer in self._quick.items()
+            ]
+            return
         if self._plan is None:
             self._plan = list(self._hooks())
-        self._handles = [
-            module.register_forward_hook(hook) for module, hook, always in self._plan if full or always
-        ]
-        if self._functional is not False and not _compiled(self.network):
+        self._quick = {}
+        self._handles = [module.register_forward_hook(hook) for module, hook in self._plan]
+        if not _compiled(self.network):
             self._mode = _Functions(self)
             self._mode.__enter__()
 
-    def _hooks(self) -> Iterator[tuple[nn.Module, Callable[..., None], bool]]:
-        """Every module of interest, its hook, and whether that counts units."""
+    def _hooks(self) -> Iterator[tuple[nn.Module, Callable[..., None]]]:
+        """Every module of interest and its hook."""
         names = {id(module): name for name, module in self.layers.items()}
         for name, module in _visible(self.network):
             if id(module) in names:
-                yield module, self._layer_hook(names[id(module)]), True
+                yield module, self._layer_hook(names[id(module)])
             elif activation := activation_of(module):
-                yield module, self._activation_hook(activation), True
+                yield module, self._activation_hook(activation)
             elif getattr(module, "running_mean", None) is not None:
-                yield module, self._norm_hook(name), False
+                yield module, self._norm_hook(name)
 
     def stop(self) -> None:
         """Take the hooks away; may be called at any time."""
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
-            if self._handles and self._counted:
-                self._functional = self._mode.calls > 0
+            if self._mode.calls:  # functions as activations: the mode is needed
+                self._quick = None
             self._mode = None
         for handle in self._handles:
             handle.remove()
@@ -291,13 +297,36 @@ class Watch:
 
         return hook
 
+    def _quick_hook(self, name: str, axes: list[int]) -> Callable[..., None]:
+        """For a ReLU that follows one layer only: note the largest output of each unit."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], y: Tensor) -> None:
+            if not self._counted:
+                self.samples += len(y)
+                self._counted = True
+            self._peaks.setdefault(name, []).append(y.detach().amax(axes))
+
+        return hook
+
     def _activation_hook(self, activation: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             if self._mode is not None:
                 self._mode.was_module(output)
+            self._remember(module, activation, output)
             self.activation(activation, output)
 
         return hook
+
+    def _remember(self, module: nn.Module, activation: str, output: Any) -> None:
+        """Learn which ReLU follows which layer; where that is not all there is, unlearn it."""
+        if self._quick is None or self._open is None or activation in OTHERS.split():
+            return
+        y = _tensor(output)
+        if activation in ENDS or y is None or y.dim() < 2 or module in self._quick:
+            self._quick = None
+            return
+        name, layer, _ = self._open
+        self._quick[module] = name, _all_but_units(layer, y)
 
     @torch.no_grad()
     def activation(self, activation: str, output: Any) -> None:
@@ -418,6 +447,11 @@ class Watch:
             if name in self.seen and w is not None and w.numel():
                 units = w.transpose(0, 1) if _transposed(module) else w
                 self.seen[name].add(weight_max=w.abs().max(), similarity=similarity(units))
+        for name, peaks in self._peaks.items():
+            if len({peak.shape for peak in peaks}) == 1:
+                fired = torch.stack(peaks).amax(0) > 0
+                self._seen(name).fired = _joined(self._seen(name).fired, fired, torch.logical_or)
+        self._peaks = {}
         for name, seen in self.seen.items():
             if name == self._last:  # sure answers are no fault of the last layer
                 seen.stuck = None
@@ -426,7 +460,7 @@ class Watch:
         record = Record({n: self.seen[n] for n in order if n in self.seen}, self.samples)
         _to_cpu(record.layers)
         self.seen, self.samples = {}, 0
-        self._layers = self._plan = self._functional = None
+        self._layers = self._plan = self._quick = None
         return record
 
 
