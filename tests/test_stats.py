@@ -1,5 +1,6 @@
 """Statistics of layers, each against a computation of its own, and faults planted to be seen."""
 
+from itertools import pairwise
 from math import isnan
 
 import numpy as np
@@ -37,7 +38,7 @@ def seen(network, *inputs, full=True, steps=True, lr=0.1):
 
 def mlp(nn, activation="ReLU", sizes=(3, 5, 4, 2)):
     layers = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in pairwise(sizes):
         layers += [nn.Linear(n, m), getattr(nn, activation)()]
     return nn.Sequential(*layers[:-1]).double()
 
@@ -329,8 +330,9 @@ def test_units_can_be_carried_over_without_the_rest():
     a, b = torch.randn(2, 2, 3).double()
     carried = seen(network, a, lr=0).units()
     assert set(carried.statistics()) == {"dead"}
-    assert Record().join(carried).join(seen(network, b, lr=0)).statistics()["dead"] == (
-        seen(network, a, b, lr=0).statistics()["dead"]
+    assert (
+        Record().join(carried).join(seen(network, b, lr=0)).statistics()["dead"]
+        == (seen(network, a, b, lr=0).statistics()["dead"])
     )
 
 

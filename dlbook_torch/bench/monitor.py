@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Any
@@ -21,7 +21,7 @@ from ..training import Classifier
 from ..training.console import quiet
 from .machine import machine
 
-BASE, EPOCHS = "without", 3
+BASE = "without"
 Fit = Callable[[], "Stopwatch"]
 
 
@@ -68,20 +68,22 @@ def digits() -> tuple[L.LightningModule, L.LightningDataModule]:
 
 
 def resnet() -> tuple[L.LightningModule, L.LightningDataModule]:
-    """torchvision's ResNet-18 on 20 batches of 64 images of 32 x 32."""
+    """A ResNet-18 of torchvision on 20 batches of 64 images of 32 x 32."""
     return Classifier(resnet18(num_classes=10), library="torch"), Images(20)
 
 
-SUBJECTS = {"digits_convnet": digits, "resnet18": resnet}
+SUBJECTS = {"digits_convnet": (digits, 20), "resnet18": (resnet, 3)}  # and their epochs
 
 
-def fit(make: Callable[[], tuple[Any, Any]], monitored: bool, tensorboard: bool) -> Stopwatch:
+def fit(
+    make: Callable[[], tuple[Any, Any]], epochs: int, monitored: bool, tensorboard: bool
+) -> Stopwatch:
     """Train a few epochs and return their times."""
     watch = Stopwatch()
-    monitors = [OverfittingMonitor(verbose=False), NetworkMonitor(verbose=False)]
+    monitors: list[L.Callback] = [OverfittingMonitor(verbose=False), NetworkMonitor(verbose=False)]
     with TemporaryDirectory() as folder, quiet():
         trainer = L.Trainer(
-            max_epochs=EPOCHS,
+            max_epochs=epochs,
             accelerator="cpu",
             logger=[L.pytorch.loggers.TensorBoardLogger(folder)] if tensorboard else False,
             enable_checkpointing=False,
@@ -96,7 +98,7 @@ def fit(make: Callable[[], tuple[Any, Any]], monitored: bool, tensorboard: bool)
 
 def contestants(name: str) -> dict[str, Fit]:
     """The same training without, again without, with the monitors, and with TensorBoard too."""
-    run = partial(fit, SUBJECTS[name])
+    run = partial(fit, *SUBJECTS[name])
     return {
         BASE: partial(run, False, False),
         "without, again": partial(run, False, False),
@@ -106,7 +108,7 @@ def contestants(name: str) -> dict[str, Fit]:
 
 
 def costs(fits: Mapping[str, Fit], rounds: int) -> dict[str, tuple[float, float, float]]:
-    """Median over rounds and epochs: time of a step in ms, to that without, ms between epochs.
+    """Median over rounds: time of a step in ms, its ratio to that without, ms between epochs.
 
     All take their turn in a round, in an order drawn anew; the first epoch of each is left out.
     """
@@ -117,21 +119,20 @@ def costs(fits: Mapping[str, Fit], rounds: int) -> dict[str, tuple[float, float,
         times = {}
         for name in random.sample(list(fits), len(fits)):
             watch = fits[name]()
-            times[name] = median(watch.steps[1:]) / watch.count
-            rest[name].append(median(watch.rest[1:]))
+            times[name] = mean(watch.steps[1:]) / watch.count
+            rest[name].append(mean(watch.rest[1:]))
         for name, time in times.items():
             steps[name].append(1e3 * time)
             ratios[name].append(time / times[BASE])
     return {
-        name: (median(steps[name]), median(ratios[name]), 1e3 * median(rest[name]))
-        for name in fits
+        name: (median(steps[name]), median(ratios[name]), 1e3 * median(rest[name])) for name in fits
     }
 
 
 def table(rounds: int = 5) -> Table:
     """Measure with one thread and show the figures."""
     torch.set_num_threads(1)
-    title = f"Training on the CPU, median of {rounds} rounds of {EPOCHS} epochs on {machine()}"
+    title = f"Training on the CPU, median of {rounds} rounds on {machine()}"
     columns = ("network", "", "ms a step", "to that without", "ms between epochs")
     result = Table(*columns, title=title)
     for name in SUBJECTS:

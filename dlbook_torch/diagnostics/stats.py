@@ -28,19 +28,18 @@ ENDS = {"sigmoid": (0.01, 0.99), "tanh": (-0.99, 0.99)}  # beyond them a unit is
 OTHERS = "leakyrelu elu gelu silu softplus selu celu prelu mish hardtanh hardsigmoid hardswish"
 ACTIVATIONS = {*RELU, *ENDS, *OTHERS.split()}
 NORMS = ("norm",)  # in the name of a class: its scale is no weight of a layer
-FUNCTIONS: dict[Any, str] = {
-    **dict.fromkeys([F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_], "relu"),
-    **dict.fromkeys([F.relu6], "relu6"),
-    **dict.fromkeys(
-        [F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_], "sigmoid"
-    ),
-    **dict.fromkeys([F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_], "tanh"),
-    F.leaky_relu: "leakyrelu",
-    F.elu: "elu",
-    F.gelu: "gelu",
-    F.silu: "silu",
-    F.softplus: "softplus",
+SEEN_AS: dict[str, list[Any]] = {
+    "relu": [F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_],
+    "relu6": [F.relu6],
+    "sigmoid": [F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_],
+    "tanh": [F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_],
+    "leakyrelu": [F.leaky_relu],
+    "elu": [F.elu],
+    "gelu": [F.gelu],
+    "silu": [F.silu],
+    "softplus": [F.softplus],
 }
+FUNCTIONS = {function: name for name, functions in SEEN_AS.items() for function in functions}
 PICTURED = 4096  # values of a layer that a histogram is drawn from
 LARGE = 2**17  # numbers of a weight; of a larger one evenly spread units stand for all
 
@@ -87,7 +86,8 @@ def similarity(weight: Tensor) -> Tensor:
 def batchnorm_drift(x: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
     r"""How far running statistics are from those of a batch, averaged over the channels.
 
-    .. math:: \frac{|\mu_{run} - \mu|}{\sigma}, \qquad \left|\ln \frac{\sigma^2_{run}}{\sigma^2}\right|
+    .. math:: \frac{|\mu_{run} - \mu|}{\sigma}, \qquad
+              \left|\ln \frac{\sigma^2_{run}}{\sigma^2}\right|
 
     Shape: ``(N, C, *)``, ``(C)``, ``(C)`` to two numbers.
     Source: notes 6.4: prediction uses the running ones.
@@ -207,6 +207,7 @@ class Watch:
         self._before: dict[str, Tensor] = {}
         self._full = self._keep = self._counted = False
         self._open: tuple[str, nn.Module, Tensor] | None = None
+        self._answered: tuple[str, nn.Module] | None = None  # whose activation was seen last
         self._last = ""
 
     @property
@@ -310,31 +311,31 @@ class Watch:
 
     def _activation_hook(self, activation: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if self._mode is not None:
-                self._mode.was_module(output)
+            if self._mode is None or not self._mode.was_module(output):
+                self.activation(activation, output)
             self._remember(module, activation, output)
-            self.activation(activation, output)
 
         return hook
 
     def _remember(self, module: nn.Module, activation: str, output: Any) -> None:
         """Learn which ReLU follows which layer; where that is not all there is, unlearn it."""
-        if self._quick is None or self._open is None or activation in OTHERS.split():
+        if self._quick is None or self._answered is None or activation in OTHERS.split():
             return
         y = _tensor(output)
         if activation in ENDS or y is None or y.dim() < 2 or module in self._quick:
             self._quick = None
             return
-        name, layer, _ = self._open
+        name, layer = self._answered
         self._quick[module] = name, _all_but_units(layer, y)
 
     @torch.no_grad()
     def activation(self, activation: str, output: Any) -> None:
         """Take the output of an activation as that of the layer before it."""
-        y = _tensor(output)
+        y, self._answered = _tensor(output), None
         if self._open is None or y is None:
             return
         (name, module, _), self._open = self._open, None
+        self._answered = name, module
         seen = self.seen[name]
         seen.activation = activation
         axes = _all_but_units(module, y)
@@ -471,10 +472,10 @@ class _Functions(TorchFunctionMode):
         super().__init__()
         self.watch, self.last, self.calls = watch, None, 0
 
-    def was_module(self, output: Any) -> None:
+    def was_module(self, output: Any) -> bool:
         """A module's hook has shown the same output: torch's modules call functions."""
-        if output is self.last:
-            self.calls -= 1
+        self.calls -= output is self.last
+        return output is self.last
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -13,7 +13,7 @@ from .board import GAP, RISE, Board, exactly, layer_charts
 from .losses import StepLosses, joined
 from .names import ACCURACY, LOSS, pair
 from .network import NetworkMonitor
-from .voice import Voice, at_least
+from .voice import Voice, at_least, numbered
 
 SERIES = ("train", "val", "train_accuracy", "val_accuracy")
 PAIRS = (SERIES[:2], SERIES[2:])
@@ -21,6 +21,8 @@ PAIRS = (SERIES[:2], SERIES[2:])
 
 class OverfittingMonitor(Voice, EarlyStopping):
     """Judge the curves of any LightningModule after every validation.
+
+    Where an epoch has several validations, each counts as an epoch of the curves.
 
     Training and validation loss are found by name among the logged metrics (``train_loss`` and
     ``val_loss``, ``train/loss`` and ``val/loss``, ...), accuracies likewise; where no training
@@ -90,19 +92,18 @@ class OverfittingMonitor(Voice, EarlyStopping):
         """All that was measured so far; None before the first epoch's end."""
         if not self.rows:
             return None
-        columns = {name: [row[name] for row in self.rows] for name in (*SERIES, "lr", "epoch")}
-        accuracies = {
-            name: columns[name] if any(map(isfinite, columns[name])) else None
-            for name in SERIES[2:]
-        }
+        columns = {name: [row[name] for row in self.rows] for name in (*SERIES, "lr")}
+        accuracies = (columns[name] for name in SERIES[2:])
+        known = [x if any(map(isfinite, x)) else None for x in accuracies]
         return Curves(
             columns["train"],
             columns["val"],
-            **accuracies,
+            train_accuracy=known[0],
+            val_accuracy=known[1],
             lr=columns["lr"],
             measured=self._measured(),
             classes=self.classes,
-            epochs=columns["epoch"],
+            epochs=numbered(self.rows),
         )
 
     def _measured(self) -> bool:
@@ -155,7 +156,7 @@ class OverfittingMonitor(Voice, EarlyStopping):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if (curves := self.curves) is not None:
-            self.judge(trainer, curves, self._internals(trainer), over=True)
+            self.judge(trainer, self.rows[-1]["epoch"], curves, self._internals(trainer), over=True)
 
     def _after(self, trainer: L.Trainer, epoch_over: bool) -> None:
         """Note what was measured, judge it, and stop if it is time."""
@@ -165,7 +166,7 @@ class OverfittingMonitor(Voice, EarlyStopping):
         if (curves := self.curves) is None:
             return
         self._draw(trainer)
-        self.judge(trainer, curves, self._internals(trainer))
+        self.judge(trainer, self.rows[-1]["epoch"], curves, self._internals(trainer))
         if self.stop:
             self._stop(trainer)
 

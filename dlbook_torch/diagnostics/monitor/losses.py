@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 
 class StepLosses:
@@ -33,10 +33,15 @@ class StepLosses:
         return value
 
 
+def everybodys(trainer: L.Trainer, mine: Any) -> list[Any]:
+    """Return what every process has given, in the order of their ranks; all must call it."""
+    if trainer.world_size == 1 or not distributed.is_initialized():
+        return [mine]
+    found: list[Any] = [None] * trainer.world_size
+    distributed.all_gather_object(found, mine)
+    return found
+
+
 def joined(trainer: L.Trainer, values: list[float]) -> list[float]:
     """Return the mean of each value over all processes; a NaN is a process that has none."""
-    if trainer.world_size == 1:
-        return values
-    mine = torch.tensor(values, dtype=torch.float64, device=trainer.strategy.root_device)
-    everybodys = trainer.strategy.all_gather(mine)
-    return everybodys.reshape(-1, len(values)).nanmean(0).tolist()
+    return torch.tensor(everybodys(trainer, values), dtype=torch.float64).nanmean(0).tolist()

@@ -1,18 +1,18 @@
 """The monitor of layers: units, gradients, updates and weights while any module trains."""
 
 from collections.abc import Iterator
+from functools import reduce
 from math import ceil, isfinite, nan
 from typing import Any
 
 import lightning as L
-import torch
 from torch import Tensor
 
 from ..run import GRIDS, Curves, Internals
 from ..stats import Record, Watch, sample, weight_of
 from .board import Board, layer_charts
-from .losses import StepLosses, joined
-from .voice import Voice, at_least
+from .losses import StepLosses, everybodys, joined
+from .voice import Voice, at_least, numbered
 
 Table = dict[str, dict[str, float]]
 
@@ -30,9 +30,7 @@ class NetworkMonitor(Voice, L.Callback):
     judges curves and layers together.
 
     Args:
-        every_n_steps: measure one step in so many, the first of an epoch among them; an epoch of
-            a quarter of that many steps or less is not measured if the last measured step was
-            less than a quarter of it ago.
+        every_n_steps: measure one step in so many, the first of an epoch among them.
         samples: a unit is dead if it was never above 0 on at least so many samples, or on all
             samples of an epoch, or of several short ones.
         histograms: draw outputs and weights in TensorBoard every so many epochs; 0: never.
@@ -58,7 +56,7 @@ class NetworkMonitor(Voice, L.Callback):
         self._carried = Record()
         self._losses = StepLosses()
         self._watch: Watch | None = None
-        self._batches = self._watched = self._since = 0
+        self._batches = self._watched = 0
         self._size = 0
         self._full = self._backward = self._measured = False
 
@@ -68,14 +66,16 @@ class NetworkMonitor(Voice, L.Callback):
         if not self.rows:
             return None
         grids = {
-            name: [[row["values"].get(name, {}).get(x, nan) for x in self.layers] for row in self.rows]
+            name: [
+                [row["values"].get(name, {}).get(x, nan) for x in self.layers] for row in self.rows
+            ]
             for name in GRIDS
         }
         return Internals(
             tuple(self.layers),
             **grids,  # type: ignore[arg-type]
             activations=tuple(self.layers.values()),
-            epochs=[row["epoch"] for row in self.rows],
+            epochs=numbered(self.rows),
         )
 
     # a step
@@ -83,25 +83,20 @@ class NetworkMonitor(Voice, L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._watch = Watch(pl_module)
         self._batches = self._watched = 0
-        self._since = self.every_n_steps
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._watch is None:
             return
-        if self._due():
-            self._full, self._backward, self._since = True, False, 0
+        if self._batches % self.every_n_steps == 0:
+            self._full, self._backward = True, False
             self._watch.start(full=True, keep=self._draws(trainer))
         elif self._counts(trainer):
             self._watch.start(full=False)
         else:
             return
         self._watched += 1
-
-    def _due(self) -> bool:
-        quarter = self._since >= ceil(self.every_n_steps / 4)
-        return quarter if self._batches == 0 else self._batches % self.every_n_steps == 0
 
     def _counts(self, trainer: L.Trainer) -> bool:
         """Spread what is missing of ``samples`` over the epoch."""
@@ -148,7 +143,6 @@ class NetworkMonitor(Voice, L.Callback):
     ) -> None:
         self._losses.add(trainer, outputs)
         self._batches += 1
-        self._since += 1
         if self._watch is None:
             return
         self._watch.stop()
@@ -168,21 +162,21 @@ class NetworkMonitor(Voice, L.Callback):
         self.close(trainer)
         if not self._led(trainer) and self.rows:
             Board(trainer).page({"Layers": layer_charts(self.table)})
-            self.judge(trainer, self._curves(), self.internals)
+            self.judge(trainer, self.rows[-1]["epoch"], self._curves(), self.internals)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self._led(trainer) and self.rows:
-            self.judge(trainer, self._curves(), self.internals, over=True)
+            self.judge(trainer, self.rows[-1]["epoch"], self._curves(), self.internals, over=True)
 
     def close(self, trainer: L.Trainer) -> None:
         """Make a row of what was measured since the last one, if anything was."""
         watch = self._watch
         if watch is None or not any("gradient_norm" in s.values for s in watch.seen.values()):
             return
-        record = self._everybodys(trainer, watch.take())
+        found = everybodys(trainer, watch.take())
         whole = self._watched == self._batches
         self._batches = self._watched = 0
-        record = self._carried.join(record)
+        record = reduce(Record.join, found, self._carried)
         enough = record.samples >= self.samples or whole
         self._carried = Record() if enough else record.units()
         self.table = record.statistics(units=enough)
@@ -202,17 +196,6 @@ class NetworkMonitor(Voice, L.Callback):
         kept = {name: row for name, row in self.table.items() if name in GRIDS}
         self.rows.append({"epoch": epoch, "loss": loss, "values": kept})
 
-    def _everybodys(self, trainer: L.Trainer, record: Record) -> Record:
-        """Join the records of all processes."""
-        if trainer.world_size == 1 or not torch.distributed.is_initialized():
-            return record
-        found: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(found, record)
-        first, *others = found
-        for other in others:
-            first.join(other)
-        return first
-
     def _draws(self, trainer: L.Trainer) -> bool:
         due = self.histograms and len(self.rows) % self.histograms == 0
         return bool(due) and bool(trainer.loggers) and trainer.is_global_zero
@@ -227,8 +210,7 @@ class NetworkMonitor(Voice, L.Callback):
 
     def _curves(self) -> Curves:
         losses = [row["loss"] for row in self.rows]
-        epochs = [row["epoch"] for row in self.rows]
-        return Curves(losses, [nan] * len(losses), measured=False, epochs=epochs)
+        return Curves(losses, [nan] * len(losses), measured=False, epochs=numbered(self.rows))
 
     # the end, and going on
 

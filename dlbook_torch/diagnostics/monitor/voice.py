@@ -1,10 +1,14 @@
 """What both monitors share: they judge together, and speak with one voice."""
 
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
 import lightning as L
 
 from ..catalogue import SEVERITIES
 from ..diagnose import diagnose
-from ..report import Finding, Report
+from ..report import Finding, Report, Severity
 from ..run import Curves, Internals
 from .board import Board
 
@@ -22,6 +26,12 @@ def at_least(low: int, name: str, value: int) -> int:
     return value
 
 
+def numbered(rows: Sequence[Mapping[str, Any]]) -> list[int] | None:
+    """Return the epochs of rows, None if an epoch has several: then the rows are counted."""
+    epochs = [row["epoch"] for row in rows]
+    return epochs if all(a < b for a, b in pairwise(epochs)) else None
+
+
 class Voice:
     """Judge a run, and say what is new: on the terminal in a line, in TensorBoard as a page.
 
@@ -35,14 +45,18 @@ class Voice:
         self.verbose = verbose
         self.report: Report | None = None
         self.said: dict[str, str] = {}
-        self._shown: list[tuple[str, str]] | None = None
+        self._shown: list[tuple[str, Severity]] | None = None
 
     def judge(
-        self, trainer: L.Trainer, curves: Curves, internals: Internals | None, over: bool = False
+        self,
+        trainer: L.Trainer,
+        epoch: int,
+        curves: Curves,
+        internals: Internals | None,
+        over: bool = False,
     ) -> Report:
         """Diagnose, print what is new, and write to TensorBoard what has changed."""
         self.report = report = diagnose(curves, internals)
-        epoch = curves.epoch(len(curves.train) - 1)
         for finding in report.findings:
             if over or finding.id not in AT_THE_END:
                 self._say(trainer, finding, epoch)
