@@ -299,6 +299,19 @@ def test_a_running_mean_above_the_validation_loss_is_no_suspicion():
     assert diagnose(replace(run, measured=False)).healthy
 
 
+def test_a_network_held_back_in_training_underfits():
+    run = healthy(
+        train=decay(2.6, 1.7),
+        val=decay(2.1, 1.0),
+        train_accuracy=decay(0.1, 0.4),
+        val_accuracy=decay(0.2, 0.75),
+        measured=False,
+    )
+    report = diagnose(run)
+    assert report.id == "underfitting"
+    assert report.headline.remedies[0].id == "less_dropout"
+
+
 def test_a_shift_needs_more_than_one_bad_epoch():
     val = decay(1.9, 0.2)
     val[0] = 6  # as before the averages of BatchNorm have settled
@@ -475,6 +488,7 @@ def test_a_report_is_text_and_data():
         assert f"### {finding.id} ({finding.severity}, confidence" in page
         assert finding.evidence in page
     assert "`--model.net.dropout`" in page
+    assert report.sentence == data["headline"]["sentence"]
     assert data["headline"] == data["findings"][0]
     assert data["trends"] == {"train": report.train, "val": report.val}
     assert json.loads(json.dumps(data)) == data

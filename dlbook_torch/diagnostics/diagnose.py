@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from . import internals as layers
-from . import verdict
+from . import progress, verdict
 from .catalogue import CATALOGUE, RANK, SEVERITIES
 from .curves import MIN_EPOCHS
 from .facts import Facts
@@ -81,13 +81,13 @@ def diagnose(
 
 
 def _curve_findings(f: Facts, target: float | None, finished: bool) -> Iterator[Finding]:
-    if failed := verdict.failure(f.curves):
+    if failed := progress.failure(f.curves):
         yield failed
         return
     for rule in verdict.RULES:
         yield from rule(f)
     if finished or "falling" not in f.trends:
-        yield from verdict.poor(f, target)
+        yield from progress.poor(f, target)
 
 
 def _layer_findings(internals: Internals) -> Iterator[Finding]:
@@ -163,7 +163,7 @@ def learned(f: Facts) -> bool:
     if not f.n:
         return False
     if isfinite(f.val_skill) or f.known:
-        return verdict.does_well(f)
+        return progress.does_well(f)
     return 0 < f.t_end <= LEARNED_OF_FIRST * f.t[0]
 
 
