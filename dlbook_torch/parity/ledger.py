@@ -89,7 +89,7 @@ def plan(dtype: str, device: str, only: str | None) -> list[tuple[Promise, Any]]
         tables: list[Any] = [(LAYERS, CASES), (REFUSALS, REFUSED), (UPDATES, RULES)]
     else:
         tables = [(numbers(kind, device), CASES)]
-        if kind.itemsize > 2:  # in half precision 25 steps are 25 roundings, and ways part
+        if kind.itemsize > 2 or device == "cpu":  # in half precision, ways part elsewhere
             tables.append((paths(kind, device), RULES))
     return [
         pair
