@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 START, END = "<!-- map -->", "<!-- /map -->"
 HEAD = "| notes | concept | code | test | config |\n|---|---|---|---|---|"
 TAG = re.compile(r"notes ((?:\d+(?:\.\d+)*(?:, )?)+)")
-# tests that run over tables of cases, whose ids they can be selected by
+# tests of a room that run over a table of cases, whose ids they can be selected by
 TABLES = {
-    "test_nn.py": {case.name for case in CASES},
-    "test_optim.py": {rule.name for rule in RULES},
+    "nn": ("test_nn.py", {case.name for case in CASES}),
+    "optim": ("test_optim.py", {rule.name for rule in RULES}),
 }
 
 
@@ -38,15 +38,17 @@ def concepts(root: Path) -> Iterator[tuple[list[str], str, Path]]:
                     yield found, node.name, path
 
 
-def tests(root: Path, name: str) -> Iterator[tuple[Path, str]]:
+def tests(root: Path, room: str, name: str) -> Iterator[tuple[Path, str]]:
     """Where a concept is tested: its rows in a table of cases, else the files that name it."""
     folder = root / "tests"
-    rows = [file for file, names in TABLES.items() if name in names]
-    if rows:
-        yield from ((folder / file, f"{file} -k {name}") for file in rows)
+    table, names = TABLES.get(room, ("", set()))
+    if name in names:
+        yield folder / table, f"{table} -k {name}"
         return
+    uses = re.compile(rf"dlbook_torch(\.| import .*\b){room}\b")
     for file in sorted(folder.glob("test_*.py")):
-        if re.search(rf"\b{name}\b", file.read_text(encoding="utf-8")):
+        text = file.read_text(encoding="utf-8")
+        if uses.search(text) and re.search(rf"\b{name}\b", text):
             yield file, file.name
 
 
@@ -69,9 +71,11 @@ def table(root: Path = ROOT) -> str:
 
     lines = [HEAD]
     for found, name, path in sorted(concepts(root), key=order):
-        code = links(iter([(path, path.relative_to(root / "dlbook_torch").as_posix())]))
-        cells = [", ".join(found), f"`{name}`", code]
-        cells += [links(tests(root, name)), links(configs(root, found))]
+        place = path.relative_to(root / "dlbook_torch")
+        room = place.with_suffix("").parts[0]
+        shown = f"book.{name}" if room == "book" else name  # there torch's names mean other things
+        cells = [", ".join(found), f"`{shown}`", links(iter([(path, place.as_posix())]))]
+        cells += [links(tests(root, room, name)), links(configs(root, found))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ import torch
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+pytest.register_assert_rewrite("tests.notes")
 
 
 @pytest.fixture(autouse=True)

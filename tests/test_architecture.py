@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dlbook_torch"
 # A room imports only rooms of the lines above its own.
 LEVELS = """
-nn | optim | book | autograd
-convert
+nn | optim | autograd
+book | convert
 models | parity | diagnostics
 data | diagnostics.monitor | training
 experiment | search | bench
@@ -79,6 +79,15 @@ def test_imports_follow_the_arrows(path):
         ("dlbook_torch.optim.adam", "import dlbook_torch.nn.conv", {"nn"}),
         ("dlbook_torch.convert", "from . import nn\nfrom .models import MLP", {"models"}),
         ("dlbook_torch.parity.zoo", "from .. import convert", set()),
+        ("dlbook_torch.book.conv", "from ..nn.functional import fold", set()),
+        ("dlbook_torch.book.rules", "from ..optim.optimizer import Optimizer", set()),
+        ("dlbook_torch.book.network", "from ..autograd import numerical_gradient", set()),
+        ("dlbook_torch.book.twins", "from .. import convert", {"convert"}),
+        ("dlbook_torch.book.network", "from ..models import MLP", {"models"}),
+        ("dlbook_torch.convert", "from .book import Affine", {"book"}),
+        ("dlbook_torch.nn.fold", "from ..book import im2col", {"book"}),
+        ("dlbook_torch.autograd", "from . import book, nn", {"book", "nn"}),
+        ("dlbook_torch.models", "from .book import DeepConvNet", set()),
         ("dlbook_torch.models", "from . import nn\nfrom .nn.geometry import output_size", set()),
         ("dlbook_torch.models", "def f():\n    from dlbook_torch.data import Digits", {"data"}),
         ("dlbook_torch.data.images", "from ..training.cli import main", {"training"}),
@@ -110,6 +119,7 @@ def loaded_by(statement: str) -> set[str]:
     "statement, heavy",
     [
         ("from dlbook_torch import convert", {"lightning", "torchvision", "matplotlib", "scipy"}),
+        ("from dlbook_torch import book", {"lightning", "torchvision", "matplotlib", "scipy"}),
         ("import dlbook_torch.models", {"lightning", "torchvision", "matplotlib", "scipy"}),
         ("import dlbook_torch.diagnostics", {"lightning", "torchvision", "matplotlib", "sklearn"}),
         ("import dlbook_torch.training.cli", {"lightning", "torchvision", "matplotlib"}),

@@ -90,5 +90,5 @@ class Adam(Optimizer):
         v.mul_(beta2).addcmul_(g, g, 1 - beta2)
         if group["amsgrad"]:
             v = state["max_exp_avg_sq"].maximum_(v)
-        root = (v.sqrt() / (1 - beta2**t) ** 0.5).add_(eps)
+        root = v.sqrt().div_((1 - beta2**t) ** 0.5).add_(eps)
         w.addcdiv_(m, root, -lr / (1 - beta1**t))

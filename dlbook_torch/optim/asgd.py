@@ -76,7 +76,7 @@ class ASGD(Optimizer):
 
     def update(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
         lr, lambd, a = group["lr"], group["lambd"], state["ax"]
-        eta, mu = (self.read(state[name], group) for name in ("eta", "mu"))
+        eta, mu = (self.read(name, state, group) for name in ("eta", "mu"))
         t = self.tick(state, group)
 
         w.mul_(1 - lambd * eta).add_(g, -eta)

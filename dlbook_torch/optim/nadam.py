@@ -81,7 +81,8 @@ class NAdam(Optimizer):
         lr, (beta1, beta2), psi = group["lr"], group["betas"], group["momentum_decay"]
         m, v, t = state["exp_avg"], state["exp_avg_sq"], self.tick(state, group)
         mu, mu_next = (beta1 * (1 - 0.5 * 0.96 ** (k * psi)) for k in (t, t + 1))
-        product = self.read(state["mu_product"].mul_(mu), group)
+        state["mu_product"].mul_(mu)
+        product = self.read("mu_product", state, group)
 
         m.lerp_(g, 1 - beta1)
         v.mul_(beta2).addcmul_(g, g, 1 - beta2)

@@ -102,11 +102,19 @@ class Optimizer(torch.optim.Optimizer):
 
     def tick(self, state: State, group: Group) -> Any:
         """Count a step: t, from 1."""
-        return self.read(state["step"].add_(1), group)
+        state["step"].add_(1)
+        return self.read("step", state, group)
 
-    def read(self, counters: Tensors, group: Group) -> Any:
-        """Counters that are all the same as one number; as tensors where none may be read."""
-        return counters.each(_wide) if _live(group) else counters.tensors[0].item()
+    def read(self, name: str, state: State, group: Group) -> Any:
+        """A counter, the same of all that move together: a number; tensors where none may be read.
+
+        Beside parameters in float64 they are float64 too, as exact as the number would be.
+        """
+        counters = state[name]
+        if not _live(group):
+            return counters.tensors[0].item()
+        wide = any(value.tensors[0].dtype == torch.float64 for value in state.values())
+        return counters.each(torch.Tensor.double) if wide else counters
 
     def scalar(self, value: float, w: Tensor, group: Group) -> Tensor:
         """A counter as torch keeps it: beside ``w`` only where it is never read as a number."""
@@ -196,11 +204,6 @@ def _number(value: Any, group: Group, n: int) -> Any:
         return value
     live = value.requires_grad or _live(group)
     return Tensors([value.reshape(())] * n) if live else value.item()
-
-
-def _wide(t: Tensor) -> Tensor:
-    """In float64, as exact as the number would be, on devices that have it."""
-    return t if t.device.type == "mps" else t.double()
 
 
 def _real(t: Tensor) -> Tensor:

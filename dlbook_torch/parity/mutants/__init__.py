@@ -7,6 +7,7 @@ in ``cases``; that those rows can tell right from wrong is proven by a few rows 
 from . import (
     activation,
     attention,
+    book,
     conv,
     dropout,
     flatten,
@@ -26,6 +27,7 @@ FAMILIES = (  # in the order of the notes
     loss,
     attention,
     rules,
+    book,
     init,
     normalization,
     dropout,
