@@ -1,0 +1,374 @@
+"""One small training run on our layers and rules, with all that can be known of it."""
+
+from dataclasses import dataclass, field
+from math import cos, isfinite, nan, pi, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import nn, optim
+from .faults import Config
+from .tasks import TASKS, Sets, Split, Task
+
+PROBE = 512  # training samples that are measured in eval mode after every epoch
+GIVEN_UP = 2  # epochs without a finite loss
+ACTIVATIONS: dict[str, Any] = {
+    "relu": nn.ReLU,
+    "leaky": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+}
+GAIN = {"tanh": 1.0, "sigmoid": 1.0}  # on 1 / sqrt(n); 2 ** 0.5 for all that are like ReLU
+# where SageMaker Debugger takes a derivative for zero
+FLAT_ENDS = {"tanh": (-9.4999996, 9.4999996), "sigmoid": (-23.0, 16.99999)}
+
+
+@dataclass
+class Layer:
+    """A module with weights and the activation that follows it."""
+
+    name: str
+    affine: Any
+    act: Any = None
+    out: Tensor = field(default_factory=lambda: torch.empty(0))  # of the activation, on the probe
+    pre: Tensor = field(default_factory=lambda: torch.empty(0))  # what went into it
+
+
+def network(c: Config, task: Task) -> nn.Sequential:
+    """The layers of a run, at their first weights.
+
+    Per hidden layer or stage: affine or convolution, BatchNorm, activation, pooling, dropout.
+    """
+    norm: list[nn.Module]
+    layers: list[nn.Module] = [] if c.arch == "conv" else [nn.Flatten()]
+    shape = list(task.shape) if c.arch == "conv" else [prod(task.shape)]
+    for _ in range(c.depth):
+        affine: Any = (
+            nn.Conv2d(shape[0], c.width, 3, padding=1)
+            if c.arch == "conv"
+            else nn.Linear(shape[0], c.width)
+        )
+        kind: Any = nn.BatchNorm2d if c.arch == "conv" else nn.BatchNorm1d
+        norm = [kind(c.width, momentum=c.bn_momentum)] if c.bn else []
+        layers += [affine, *norm, ACTIVATIONS[c.act]()]
+        if c.arch == "conv":
+            layers.append(nn.MaxPool2d(2))
+        if c.drop:
+            layers.append(nn.Dropout(c.drop))
+        shape = [c.width, *(side // 2 for side in shape[1:])]
+    layers += [nn.Flatten()] if c.arch == "conv" else []
+    net = nn.Sequential(*layers, nn.Linear(prod(shape), task.outputs))
+    initialize(net, c)
+    return net
+
+
+@torch.no_grad()
+def initialize(net: nn.Module, c: Config) -> None:
+    """He's or Xavier's weights times ``c.init``, or what else that asks for."""
+    affine = [layer.affine for layer in layers_of(net)]
+    for layer in affine:
+        w, b = layer.weight, layer.bias
+        hidden = layer is not affine[-1]
+        b.fill_(c.bias if hidden else 0.0)
+        if c.init == "zero":
+            w.zero_()
+        elif c.init == "constant":
+            w.fill_(0.5 / w[0].numel() ** 0.5)
+        else:
+            gain = GAIN.get(c.act, 2**0.5) if hidden else 1.0
+            w.normal_(std=gain * float(c.init) / w[0].numel() ** 0.5)
+
+
+def layers_of(net: nn.Module) -> list[Layer]:
+    """The modules with weights of more than one axis, in forward order."""
+    found: list[Layer] = []
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            found.append(Layer(f"{name}.{type(module).__name__}", module))
+        elif isinstance(module, tuple(ACTIVATIONS.values())):
+            found[-1].act = module
+    return found
+
+
+def planted(c: Config, task: Task) -> Sets:
+    """The data of a run with the faults that are in them."""
+    sets = task.sets(c.n, c.seed)
+    g = torch.Generator().manual_seed(c.seed)
+    (x, t), (vx, vt), (ex, et) = sets
+    if c.rare < 1:
+        rare = t < (task.outputs + 1) // 2
+        kept = ~rare | (torch.rand(len(t), generator=g) < c.rare)
+        x, t = x[kept], t[kept]
+    if c.noise:
+        wrong = torch.rand(len(t), generator=g) < c.noise
+        other = t + torch.randint(1, task.outputs, t.shape, generator=g)
+        t = torch.where(wrong, other % task.outputs, t)
+        if c.noise == 1:  # all drawn anew, so that not even "not this one" can be learned
+            t = t[torch.randperm(len(t), generator=g)]
+            t = torch.randint(task.outputs, t.shape, generator=g)
+    if c.leak:
+        chosen = torch.randperm(len(t), generator=g)[: len(vt)]
+        vx, vt = x[chosen], t[chosen]
+    if c.easy:
+        kept = easiest(x, t, vx, vt, task.outputs)
+        vx, vt = vx[kept], vt[kept]
+    if c.wrong_val:
+        vt = (vt + 1) % task.outputs
+    if c.shift:
+        like = vx if c.shift_kind == "noise" else vx[:1]
+        vx = vx + c.shift * torch.randn(like.shape, generator=g)
+    parts = [(x, t), (vx, vt), (ex, et)]
+    return Sets(*(Split(a * c.xscale + c.xoffset, b) for a, b in parts))
+
+
+def easiest(x: Tensor, t: Tensor, vx: Tensor, vt: Tensor, classes: int) -> Tensor:
+    """The third of the validation samples that the class means tell apart best."""
+    means = torch.stack([x[t == k].flatten(1).mean(0) for k in range(classes)])
+    distance = torch.cdist(vx.flatten(1), means)
+    own = distance.gather(1, vt[:, None]).squeeze(1)
+    other = distance.scatter(1, vt[:, None], float("inf")).min(1).values
+    return (other - own).argsort(descending=True)[: len(vt) // 3]
+
+
+def rule(c: Config, params: list[Tensor]) -> Any:
+    """The optimizer."""
+    name = {"sgd": "SGD", "nesterov": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW"}.get(c.opt)
+    made = getattr(optim, name or {"adam": "Adam", "nadam": "NAdam", "adagrad": "Adagrad"}[c.opt])
+    more = {"sgd": dict(momentum=c.mom), "nesterov": dict(momentum=c.mom, nesterov=True)}
+    return made(params, lr=c.lr, weight_decay=c.wd, **more.get(c.opt, {}))
+
+
+def rate(c: Config, epoch: int) -> float:
+    """The learning rate of an epoch."""
+    past = epoch / c.epochs
+    factor = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + cos(pi * past)),
+        "step": 0.1 ** (int(past >= 0.5) + int(past >= 0.8)),
+        "exponential": 0.02**past,
+        "warm-up": min(1.0, (epoch + 1) / 4) * (1 - past),
+        "dies": 0.3**epoch,
+    }[c.schedule]
+    spike = c.spike if c.spike != 1 and epoch >= c.onset else 1.0
+    return c.lr * factor * c.lrgrow**epoch * spike
+
+
+def cost(c: Config) -> Any:
+    """The loss, with a second softmax where that is the fault."""
+    if TASKS[c.data].classes is None:
+        return nn.MSELoss()
+    cross, softmax = nn.CrossEntropyLoss(), nn.Softmax(1)
+    return (lambda y, t: cross(softmax(y), t)) if c.dsoft else cross
+
+
+def score(y: Tensor, t: Tensor) -> float:
+    """Accuracy, or share of the variance explained."""
+    if t.dtype == torch.long:
+        return float((y.argmax(1) == t).float().mean())
+    return 1 - float(((y - t) ** 2).mean() / t.var(unbiased=False))
+
+
+def train(label: str, c: Config, run_id: str = "") -> dict[str, Any]:
+    """Train and record: a run in the format of the labelled files, as plain data."""
+    task = TASKS[c.data]
+    torch.manual_seed(c.seed)
+    sets = planted(c, task)
+    net, loss = network(c, task), cost(c)
+    layers = layers_of(net)
+    frozen = {id(p) for i in c.freeze for p in layers[i].affine.parameters()}
+    optimizer = rule(c, [p for p in net.parameters() if id(p) not in frozen])
+    run: dict[str, Any] = {
+        "id": run_id or f"{label}/{c.seed}",
+        "source": "dlbook_torch/bench/faults.py",
+        "label": label,
+        "config": c.as_dict(),
+        "classes": task.classes,
+        "layers": [layer.name for layer in layers],
+        "activations": [c.act if layer.act is not None else "" for layer in layers],
+        "start": beginning(c, sets, layers, loss, net),
+    }
+    rows = []
+    with _watched(layers):
+        for epoch in range(c.epochs):
+            row = {"lr": rate(c, epoch)}
+            for group in optimizer.param_groups:
+                group["lr"] = row["lr"]
+            row |= one_epoch(c, sets.train, net, loss, optimizer, layers)
+            row |= measured(sets, net, loss, layers)
+            rows.append(row)
+            if len(rows) >= GIVEN_UP and not any(isfinite(r["train_loss"]) for r in rows[-GIVEN_UP:]):
+                break
+    for key in rows[0]:
+        run[key] = [_plain(row[key]) for row in rows]
+    return run
+
+
+def one_epoch(
+    c: Config, data: Split, net: Any, loss: Any, optimizer: Any, layers: list[Layer]
+) -> dict[str, Any]:
+    """Train on every sample once; the layers are looked at in the last step."""
+    net.train()
+    order = torch.randperm(len(data.t))
+    batches = [b for b in order.split(c.bs) if len(b) > 1 or len(order) == 1]
+    total = right = seen = 0.0
+    row: dict[str, Any] = {}
+    for step, batch in enumerate(batches):
+        t = data.t[batch]
+        y = net(data.x[batch])
+        value = loss(y, t)
+        if not c.accumulate:
+            optimizer.zero_grad()
+        value.backward()
+        final = step == len(batches) - 1
+        if final:
+            row = gradients(layers)
+            before = [layer.affine.weight.detach().clone() for layer in layers]
+        if c.clip is not None:
+            torch.nn.utils.clip_grad_norm_(net.parameters(), c.clip)
+        optimizer.step()
+        total += float(value.detach()) * len(t)
+        right += score(y.detach(), t) * len(t)
+        seen += len(t)
+    row["upd_ratio"] = [
+        float((layer.affine.weight.detach() - w).norm() / w.norm()) if w.norm() > 0 else nan
+        for layer, w in zip(layers, before, strict=True)
+    ]
+    accuracy = right / seen if data.t.dtype == torch.long else nan
+    return row | {"train_loss": total / seen, "train_acc": accuracy}
+
+
+def gradients(layers: list[Layer]) -> dict[str, Any]:
+    """Of the weights, before clipping."""
+    grads = [layer.affine.weight.grad.detach() for layer in layers]
+    return {
+        "grad_norm": [float(g.norm()) for g in grads],
+        "grad_meanabs": [float(g.abs().mean()) for g in grads],
+        "grad_zero": [float((g == 0).float().mean()) for g in grads],
+    }
+
+
+@torch.no_grad()
+def measured(sets: Sets, net: Any, loss: Any, layers: list[Layer]) -> dict[str, Any]:
+    """In eval mode: the losses on all three sets, and the layers on training samples."""
+    net.eval()
+    row: dict[str, Any] = {}
+    names = {"val_loss": sets.val, "test_loss": sets.test}
+    names["train_loss_eval"] = Split(sets.train.x[:PROBE], sets.train.t[:PROBE])
+    for name, (x, t) in names.items():  # the training samples last: they are what hooks keep
+        y = net(x)
+        row[name] = float(loss(y, t))
+        right = score(y, t)
+        if name == "test_loss":
+            row["test_score"] = right
+        else:
+            key = name.replace("loss", "acc")
+            row[key] = right if t.dtype == torch.long else nan
+    return row | activity(layers)
+
+
+def activity(layers: list[Layer]) -> dict[str, Any]:
+    """What the layers put out on the training samples, and their weights."""
+    hidden = [layer for layer in layers if layer.act is not None]
+    relu = [layer for layer in hidden if isinstance(layer.act, nn.ReLU)]
+    fires = [_units(layer.out > 0) for layer in relu]
+    weights = [layer.affine.weight.detach().flatten(1) for layer in layers]
+    return {
+        "dead": [float((f == 0).float().mean()) for f in fires],
+        "quiet": [float((f < 0.01).float().mean()) for f in fires],
+        "zero_frac": [float((layer.out == 0).float().mean()) for layer in relu],
+        "sat": [_saturation(layer) for layer in hidden if _ends(layer) is not None],
+        "flat": [_flat(layer) for layer in hidden if _ends(layer) is not None],
+        "act_std": [float(layer.out.std()) for layer in hidden],
+        "w_max": max(float(w.abs().max()) for w in weights),
+        "weight_max": [float(w.abs().max()) for w in weights],
+        "similarity": [similarity(w) for w in weights],
+    }
+
+
+def similarity(w: Tensor) -> float:
+    """Mean cosine between the weights of two units; NaN for one unit, or weights of 0."""
+    unit = w / w.norm(dim=1, keepdim=True)
+    n = len(unit)
+    return float((unit.sum(0).square().sum() - n) / (n * (n - 1))) if n > 1 else nan
+
+
+def beginning(c: Config, sets: Sets, layers: list[Layer], loss: Any, net: Any) -> dict[str, Any]:
+    """What is known before the first step; some rules of others ask for it."""
+    x, t = sets.train
+    net.train()
+    state = {key: value.clone() for key, value in net.state_dict().items()}
+    with torch.random.fork_rng():
+        loss(net(x[: c.bs]), t[: c.bs]).backward()
+    grads = [layer.affine.weight.grad.flatten() for layer in layers]
+    q = torch.tensor([0.05, 0.95])
+    spread = [float((lambda s: s[1] - s[0])(g.float().quantile(q))) for g in grads]
+    net.load_state_dict(state)
+    net.zero_grad()
+    counts = t.bincount(minlength=TASKS[c.data].outputs) if t.dtype == torch.long else None
+    return {
+        "weight_variance": [_plain(float(layer.affine.weight.detach().var())) for layer in layers],
+        "gradient_spread": [_plain(s) for s in spread],
+        "input_mean": float(x.mean()),
+        "input_low": float(x.min()),
+        "input_high": float(x.max()),
+        "class_counts": None if counts is None else counts.tolist(),
+    }
+
+
+class _watched:
+    """Keep what goes into and comes out of every activation, in eval mode."""
+
+    def __init__(self, layers: list[Layer]):
+        self.layers = layers
+
+    def __enter__(self) -> None:
+        self.handles = [
+            layer.act.register_forward_hook(self._keep(layer))
+            for layer in self.layers
+            if layer.act is not None
+        ]
+
+    def _keep(self, layer: Layer) -> Any:
+        def keep(module: Any, args: tuple[Tensor, ...], out: Tensor) -> None:
+            if not module.training:
+                layer.pre, layer.out = args[0], out
+
+        return keep
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+def _units(fires: Tensor) -> Tensor:
+    """Share of the samples on which each unit, or channel at any position, fires."""
+    return fires.flatten(2).any(2).float().mean(0) if fires.dim() > 2 else fires.float().mean(0)
+
+
+def _ends(layer: Layer) -> tuple[float, float] | None:
+    if isinstance(layer.act, nn.Tanh):
+        return -0.99, 0.99
+    return (0.01, 0.99) if isinstance(layer.act, nn.Sigmoid) else None
+
+
+def _saturation(layer: Layer) -> list[float]:
+    """Share of the outputs at the ends, and of the units that are there for all samples."""
+    low, high = _ends(layer) or (nan, nan)
+    there = (layer.out < low) | (layer.out > high)
+    return [float(there.float().mean()), float(there.flatten(1).all(0).float().mean())]
+
+
+def _flat(layer: Layer) -> float:
+    low, high = FLAT_ENDS["tanh" if isinstance(layer.act, nn.Tanh) else "sigmoid"]
+    return float(((layer.pre < low) | (layer.pre > high)).float().mean())
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: six digits, None for what is not finite."""
+    if isinstance(value, list):
+        return [_plain(x) for x in value]
+    return float(f"{value:.6g}") if isfinite(value) else None
