@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dlbook_torch.diagnostics import Verdict, diagnose, verdict
+from dlbook_torch.diagnostics import Report, diagnose
+from dlbook_torch.diagnostics.curves import trend
 
 EPOCHS = 40
 SHAPES = {
@@ -27,7 +28,7 @@ NINE = [
     ("falling", "turning", "overfitting"),
     ("flat", "falling", "data_suspect"),
     ("flat", "flat", "converged"),
-    ("flat", "turning", "unclear"),
+    ("flat", "turning", "overfitting"),
     ("rising", "falling", "unclear"),
     ("rising", "flat", "unclear"),
     ("rising", "rising", "diverging"),
@@ -71,8 +72,7 @@ def test_noise_alone_is_hardly_ever_called_a_fault():
 def test_noise_has_a_trend_in_2_percent_of_cases():
     draw = np.random.default_rng(0)
     moves = sum(
-        verdict.trend(1 + 0.1 * draw.standard_normal(30)) in ("falling", "rising")
-        for _ in range(300)
+        trend(1 + 0.1 * draw.standard_normal(30)) in ("falling", "rising") for _ in range(300)
     )
     assert moves <= 12  # 6 expected
 
@@ -89,7 +89,7 @@ def test_overfitting_names_its_numbers():
     assert (result.id, result.severity, result.best_epoch) == ("overfitting", "warning", 3)
     # medians of three: 0.82 and 0.9 of val, 0.6 and 0.15 of train
     for number in ("epoch 4 of 10 (0.8)", "0.92 at the end", "+9.8%", "-75.0%"):
-        assert number in result.evidence
+        assert number in result.headline.evidence
 
 
 @pytest.mark.parametrize("steep, severity", [(0.3, "warning"), (5.0, "error")])
@@ -121,7 +121,7 @@ def test_suspicion_of_the_data_needs_20_epochs(epochs, expected):
         ([1.0] + [0.1] * 19, [1.0] + [0.5] * 19, "gap"),
         (list(0.02 + np.exp(-np.arange(20) / 7)), [1.0] + [0.5] * 19, "gap"),
         ([1.0] + [0.8] * 19, [1.0] + [0.8] * 19, "plateau"),
-        ([2.3] * 20, [2.3] * 20, "stuck"),
+        ([2.3] * 20, [2.3] * 20, "not_learning"),
         ([0.0] * 20, [0.0] * 20, "converged"),
     ],
 )
@@ -135,8 +135,8 @@ def test_loss_that_is_no_number_is_divergence_at_once(bad, epochs):
     train = [1.0, bad] + [bad] * (epochs - 2)
     result = diagnose(train, [1.0, 0.9] + [bad] * (epochs - 2))
     assert (result.id, result.severity, result.best_epoch) == ("diverging", "error", 1)
-    assert f"training loss is {bad} in epoch 2 of {epochs}" in result.evidence
-    assert "validation loss is" in diagnose([1.0] * epochs, train).evidence
+    assert f"training loss is {bad} in epoch 2 of {epochs}" in result.headline.evidence
+    assert "validation loss is" in diagnose([1.0] * epochs, train).headline.evidence
 
 
 def test_explosion_that_stays_finite_is_divergence():
@@ -168,20 +168,15 @@ def test_lists_that_do_not_pair_are_refused(train, val):
         diagnose(train, val)
 
 
-def test_every_verdict_has_words_and_none_advises_against_batchnorm():
-    assert set(verdict.TABLE.values()) <= set(verdict.MEANINGS)
-    assert len(verdict.TABLE) == 9
-    for severity, sentence, remedies in verdict.MEANINGS.values():
-        assert severity in ("info", "notice", "warning", "error")
-        assert sentence.endswith(".")
-        assert remedies
-        assert not any("batchnorm" in remedy.lower() for remedy in remedies)
-
-
 def test_markdown_shows_everything():
     result = diagnose(curve("falling"), curve("turning"))
-    assert isinstance(result, Verdict)
+    assert isinstance(result, Report)
     page = result.markdown()
-    for part in ("overfitting", result.sentence, result.evidence, "| validation | rising |"):
+    for part in (
+        "overfitting",
+        result.headline.sentence,
+        result.headline.evidence,
+        "| validation | rising |",
+    ):
         assert part in page
-    assert page.count("\n* ") == len(result.remedies)
+    assert page.count("\n* ") == len(result.headline.remedies)

@@ -15,7 +15,10 @@ class Kind(NamedTuple):
     remedies: str
 
 
-_OVERFITTING = "smaller dropout weight_decay no_batch_norm more_data augment features smooth_labels larger_batch sgd"
+_OVERFITTING = (
+    "smaller dropout weight_decay no_batch_norm more_data augment features smooth_labels "
+    "larger_batch sgd"
+)
 _BOTTLENECK = "lower_lr other_batch other_optimizer"
 _LOWER = "lower_lr warm_up clip"
 
@@ -40,7 +43,10 @@ CATALOGUE: dict[str, Kind] = {
     ),
     # S9 to S12, S15, S13
     "exploding_gradients": Kind(
-        "error", "The gradients explode.", f"clip {_LOWER} init batch_norm".replace(" clip", "", 1)
+        "error", "The gradients explode.", "clip lower_lr warm_up init batch_norm"
+    ),
+    "lr_too_high": Kind(
+        "warning", "The learning rate is too high for the weights.", "lower_lr warm_up decay_lr"
     ),
     "dead_relu": Kind(
         "warning",
@@ -59,11 +65,8 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "bad_init": Kind(
         "warning",
-        "The initial weights are bad: the first loss is far above that of guessing, or the layers' outputs differ widely in size.",
+        "The initial weights are bad.",
         "init batch_norm scale_inputs",
-    ),
-    "lr_too_high": Kind(
-        "warning", "The learning rate is too high for the weights.", "lower_lr warm_up decay_lr"
     ),
     "lr_too_low": Kind(
         "warning",
@@ -81,7 +84,8 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "validation_shift": Kind(
         "warning",
-        "The validation loss was far above the training loss from the start, before anything could be memorised: the two sets differ.",
+        "The validation loss was far above the training loss from the start, before anything could "
+        "be memorised: the two sets differ.",
         "compare_sets leak more_validation",
     ),
     # S1, S2
@@ -92,7 +96,8 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "gap": Kind(
         "warning",
-        "The network does far better on its training samples than on others: it generalises poorly.",
+        "The network does far better on its training samples than on others: it generalises "
+        "poorly.",
         f"{_OVERFITTING} compare_sets",
     ),
     # S4, S5, S7, S8
@@ -103,7 +108,8 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "too_slow": Kind(
         "warning",
-        "The network learns slowly, or was stopped early: it does poorly, and both losses still fall.",
+        "The network learns slowly, or was stopped early: it does poorly, and its loss still "
+        "falls.",
         "longer higher_lr larger",
     ),
     "oscillating": Kind(
@@ -113,7 +119,8 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "data_suspect": Kind(
         "notice",
-        "The validation loss falls while the training loss stands still: something may be wrong with the data.",
+        "The validation loss falls while the training loss stands still: something may be wrong "
+        "with the data.",
         "measure leak compare_sets labels",
     ),
     "plateau": Kind(
@@ -122,7 +129,8 @@ CATALOGUE: dict[str, Kind] = {
     # 4.3
     "val_plateau": Kind(
         "notice",
-        "The training loss falls but the validation loss stands still: overfitting may be near, or the two sets differ.",
+        "The training loss falls but the validation loss stands still: overfitting may be near, "
+        "or the two sets differ.",
         "early_stop compare_sets smaller dropout weight_decay more_data",
     ),
     "converged": Kind("info", "Both losses have come to rest close together.", ""),
@@ -159,7 +167,7 @@ def finding(
         evidence,
         dict(numbers or {}),
         since,
-        remedies(kind.remedies if cures is None else cures, attributed=True),
+        remedies(kind.remedies if cures is None else cures),
     )
 
 

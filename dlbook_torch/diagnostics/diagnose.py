@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 
 import numpy as np
 
 from . import internals as layers
 from . import verdict
-from .catalogue import RANK, SEVERITIES
+from .catalogue import CATALOGUE, RANK, SEVERITIES
+from .curves import MIN_EPOCHS
 from .facts import Facts
+from .remedies import remedies
 from .report import Finding, Report, Severity
 from .run import Curves, Internals
 
@@ -25,6 +28,9 @@ CAUSES = {
 }
 SETS_APART = {"overfitting", "gap"}
 FAILED = {"not_learning", "underfitting", "too_slow", "plateau"}
+DECISIVE = 0.8  # share of a layer's units
+SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
+JUMPY = 0.05  # noise of the training loss, as a share of its level
 LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
 
 
@@ -33,6 +39,8 @@ def diagnose(
     internals: Internals | Sequence[float] | None = None,
     *,
     target_accuracy: float | None = None,
+    finished: bool = True,
+    attributed: bool = False,
 ) -> Report:
     """Say what a run shows: the verdict first, then everything else that was found.
 
@@ -47,6 +55,8 @@ def diagnose(
         internals: the statistics of the layers, or the validation loss.
         target_accuracy: validation accuracy that is good enough; at rest below it, learning has
             hit a bottleneck.
+        finished: the run is over; before that, a loss that still falls is never too slow.
+        attributed: show also the remedies that the notes give and contradict elsewhere.
 
     Raises: ValueError for lists without epochs or of different length.
     Source: notes 4.3; the other symptoms are those of ``CATALOGUE``.
@@ -58,23 +68,24 @@ def diagnose(
         raise ValueError("expected Internals beside Curves; give two losses as Curves(train, val)")
     f = Facts.of(curves)
     by_layers = list(_layer_findings(internals)) if isinstance(internals, Internals) else []
-    found = _once([*_curve_findings(f, target_accuracy), *by_layers])
-    found = sorted(_weighed(f, found), key=_order)
+    found = _once([*_curve_findings(f, target_accuracy, finished), *by_layers])
+    found = sorted(_weighed(f, found), key=partial(_order, learned(f)))
     if not found or found[0].severity in ("info", "notice"):
         found = _once([*found, verdict.table(f)])
         found.sort(key=lambda x: x.id not in verdict.NORMAL)
-    best = f.epoch(f.best) if f.n else _lowest(curves)
-    trends = f.trends
-    return Report(found[0], tuple(found), best, *trends)
+    if attributed:
+        found = [replace(x, remedies=remedies(CATALOGUE[x.id].remedies, True)) for x in found]
+    return Report(found[0], tuple(found), _lowest(curves), *f.trends)
 
 
-def _curve_findings(f: Facts, target: float | None) -> Iterator[Finding]:
+def _curve_findings(f: Facts, target: float | None, finished: bool) -> Iterator[Finding]:
     if failed := verdict.failure(f.curves):
         yield failed
         return
     for rule in verdict.RULES:
         yield from rule(f)
-    yield from verdict.poor(f, target)
+    if finished or "falling" not in f.trends:
+        yield from verdict.poor(f, target)
 
 
 def _layer_findings(internals: Internals) -> Iterator[Finding]:
@@ -93,19 +104,39 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
     return list(kept.values())
 
 
-def _order(x: Finding) -> tuple[int, int]:
-    return SEVERITIES.index(x.severity), RANK[x.id]
+def _order(fine: bool, x: Finding) -> tuple[int, bool, int]:
+    """Severity first; what layers show comes late where it has done no harm, or only a part."""
+    late = x.id in CAUSES and (fine or not decisive(x))
+    severity = SEVERITIES.index(x.severity)
+    return max(severity, SEVERITIES.index("warning")) if late else severity, late, RANK[x.id]
+
+
+def decisive(x: Finding) -> bool:
+    """Enough of a layer is dead to explain that the network does not learn."""
+    return x.id != "dead_relu" or x.numbers["largest"] >= DECISIVE
+
+
+def jumpy(f: Facts) -> bool:
+    """The training loss is as unsteady, or as high, as too high a learning rate makes it."""
+    if f.n < MIN_EPOCHS:
+        return True
+    return f.noise_t > JUMPY * abs(f.t_end) or f.t_end > 1.05 * f.scale
 
 
 def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
     """Give a cause the weight of its effect: an error where nothing is learned, a notice else."""
     names = {x.id: x.severity for x in found}
     failed = [names[name] for name in FAILED & set(names)]
-    apart = [names[name] for name in SETS_APART & set(names)]
+    shifted = next((x.numbers["first"] for x in found if x.id == "validation_shift"), 0.0)
+    apart = [names[name] for name in SETS_APART & set(names) if shifted >= SURE_SHIFT]
     fine = learned(f) and not failed and "diverging" not in names
     for x in found:
-        if x.id in CAUSES and failed:
+        if x.id == "lr_too_high" and not jumpy(f):
+            yield replace(x, severity="notice")
+        elif x.id in CAUSES and failed and decisive(x):
             yield replace(x, severity=_worst([x.severity, *failed]))
+        elif x.id == "oscillating" and fine:
+            yield replace(x, severity="notice")
         elif x.id in CAUSES and fine:
             much = x.id in ("dead_relu", "saturated")
             yield replace(x, severity="warning" if much else "notice")

@@ -1,6 +1,6 @@
 """What the rules ask of a run's curves, computed once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite, log, nan
 
@@ -9,7 +9,7 @@ import numpy as np
 from .curves import MIN_EPOCHS, Curve, Trend, last_segment, noise, smooth, trend
 from .run import Curves, Series
 
-UNIT = 20.0  # a loss further than this from what its accuracy allows is no mean cross-entropy
+UNIT = 1 / 20, 200  # a loss outside, over what its accuracy allows, is no mean cross-entropy
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,23 @@ class Facts:
     Args:
         curves: as they were given.
         index: which of their entries remain.
+        alone: there was no validation.
     """
 
     curves: Curves
     index: tuple[int, ...]
+    alone: bool = False
 
     @classmethod
     def of(cls, curves: Curves) -> "Facts":
-        """Drop the epochs in which one of the losses was not measured."""
+        """Drop the epochs in which one of the losses was not measured.
+
+        Where nothing was validated, the training curves stand in for the others.
+        """
+        train, val = (np.isfinite(np.asarray(c, float)) for c in (curves.train, curves.val))
+        if train.any() and not val.any():
+            curves = replace(curves, val=curves.train, val_accuracy=curves.train_accuracy)
+            return cls(curves, tuple(np.flatnonzero(train).tolist()), alone=True)
         both = np.isfinite(np.asarray(curves.train, float) + np.asarray(curves.val, float))
         return cls(curves, tuple(np.flatnonzero(both).tolist()))
 
@@ -54,6 +63,11 @@ class Facts:
     def v(self) -> Curve:
         """Validation loss."""
         return np.asarray(self.curves.val, float)[list(self.index)]
+
+    @property
+    def running(self) -> Curve | None:
+        """Running mean of the training loss, None where it is not known."""
+        return self._pick(self.curves.running) if self.curves.measured else self.t
 
     @cached_property
     def smooth_t(self) -> Curve:
@@ -126,7 +140,7 @@ class Facts:
         if (accuracy := self.val_accuracy) is not None:
             ratio = self.v / guess(accuracy, self.curves.classes)
         middle = float(np.nanmedian(ratio))
-        return log(self.curves.classes) if 1 / UNIT < middle < UNIT else nan
+        return log(self.curves.classes) if UNIT[0] < middle < UNIT[1] else nan
 
     @property
     def known(self) -> bool:
@@ -168,6 +182,8 @@ class Facts:
     def levels(self) -> str:
         """The losses that matter, as a sentence without its full stop."""
         t, v, n = self.t, self.v, self.n
+        if self.alone:
+            return f"The training loss is {t[0]:.4g} at first and {t[-1]:.4g} at the end"
         return (
             f"The validation loss is lowest in epoch {self.epoch(self.best) + 1} of "
             f"{max(self.epoch(n - 1) + 1, n)} ({v[self.best]:.4g}) and {v[-1]:.4g} at the end, "

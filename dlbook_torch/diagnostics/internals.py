@@ -118,7 +118,7 @@ def exploding_gradients(x: Layers) -> Iterator[Finding]:
     if norm is None:
         return
     total = np.sqrt(np.nansum(norm**2, axis=1))
-    known = ~np.isnan(norm).all(axis=1)
+    known = np.asarray(~np.isnan(norm).all(axis=1))
     if np.isinf(norm).any() or (known.any() and not known[begin(known) :].all()):
         bad = np.isinf(norm).any(axis=1) | ~known
         row = int(np.flatnonzero(bad & (np.arange(len(bad)) >= begin(known)))[0])

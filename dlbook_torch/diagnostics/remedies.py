@@ -217,7 +217,7 @@ REMEDIES = {
             "leaky",
             "use LeakyReLU, whose gradient is nowhere 0",
             "",
-            "--model.net.activation",
+            "",
             "notes 3.2",
         ),
         Remedy(

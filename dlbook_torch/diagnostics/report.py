@@ -35,11 +35,11 @@ class Finding:
     since: int | None = None
     remedies: tuple[Remedy, ...] = ()
 
-    def markdown(self) -> str:
-        """The finding as a section of text."""
+    def markdown(self, advice: bool = True) -> str:
+        """The finding as a section of text, with or without its remedies."""
         title = f"### {self.id} ({self.severity}, confidence {self.confidence:.0%})"
-        advice = "\n".join(f"* {remedy}" for remedy in self.remedies)
-        return "\n\n".join(filter(None, [title, self.sentence, self.evidence, advice]))
+        cures = "\n".join(f"* {remedy}" for remedy in self.remedies if advice)
+        return "\n\n".join(filter(None, [title, self.sentence, self.evidence, cures]))
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as plain data for JSON, which knows no NaN."""
@@ -89,11 +89,13 @@ class Report:
         return all(finding.severity in ("info", "notice") for finding in self.findings)
 
     def markdown(self) -> str:
-        """The report as a page of text for TensorBoard."""
+        """The report as a page of text for TensorBoard, with the remedies of its headline."""
         trends = f"| loss | trend |\n|---|---|\n| training | {self.train} |\n"
         trends += f"| validation | {self.val} |"
         first, *others = self.findings
-        return "\n\n".join([first.markdown(), trends, *(other.markdown() for other in others)])
+        return "\n\n".join(
+            [first.markdown(), trends, *(other.markdown(advice=False) for other in others)]
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON."""

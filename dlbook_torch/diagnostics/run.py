@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 Series = Sequence[float]  # one value per epoch
 Grid = Sequence[Sequence[float]]  # one row per epoch, one value per layer
@@ -22,8 +23,10 @@ class Curves:
         classes: number of classes C; guessing has loss ln C and accuracy 1/C.
         baseline: loss of the best constant answer, where it is known otherwise.
         epochs: number of each epoch, where they are not 0, 1, 2, ...
+        running: running mean of the training loss, where it is known besides a measured one.
 
-    Raises: ValueError for curves without epochs or of different length, or fewer than 2 classes.
+    Raises: ValueError for curves without epochs or of different length, accuracies outside
+        [0, 1], epochs out of order, or fewer than 2 classes.
     """
 
     train: Series
@@ -35,6 +38,7 @@ class Curves:
     classes: int | None = None
     baseline: float | None = None
     epochs: Sequence[int] | None = None
+    running: Series | None = None
 
     def __post_init__(self) -> None:
         if not len(self.train) == len(self.val) > 0:
@@ -42,18 +46,28 @@ class Curves:
                 "expected one training and one validation loss per epoch, "
                 f"got {len(self.train)} and {len(self.val)} losses"
             )
-        for name in ("train_accuracy", "val_accuracy", "lr", "epochs"):
+        for name in ("train_accuracy", "val_accuracy", "lr", "epochs", "running"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.train):
                 raise ValueError(
                     f"expected one {name} for each of {len(self.train)} epochs, got {len(values)}"
                 )
+        for name in ("train_accuracy", "val_accuracy"):
+            wrong = [a for a in _listed(getattr(self, name)) if a < 0 or a > 1]
+            if wrong:
+                raise ValueError(f"expected {name} between 0 and 1, got {wrong[0]}")
+        if self.epochs is not None and any(b <= a for a, b in pairwise(self.epochs)):
+            raise ValueError(f"expected epochs in increasing order, got {list(self.epochs)}")
         if self.classes is not None and self.classes < 2:
             raise ValueError(f"expected at least 2 classes, got {self.classes}")
 
     def epoch(self, index: int) -> int:
         """Return the number of the epoch at ``index``."""
         return index if self.epochs is None else int(self.epochs[index])
+
+
+def _listed(series: Series | None) -> Series:
+    return () if series is None else series
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from .catalogue import certainty, finding
-from .curves import MIN_EPOCHS, Trend
+from .curves import MIN_EPOCHS, Curve, Trend, thin
 from .facts import Facts, guess
 from .report import Finding, Severity
 from .run import Curves
@@ -16,24 +16,31 @@ MIN_EPOCHS_DATA = 20  # a suspicion of the data needs more than a trend
 # S1: rise of the validation loss above its minimum (Prechelt's GL 5), in units of its noise, and
 # what the training loss has gained meanwhile
 RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.0, 0.02
+COMES_BACK = 1.5  # times the largest rise from which the loss has come back before
+EPOCHS_OF_RISE = 5  # the best and those after it (Prechelt's strip)
+P_RISE = 0.02  # of Kendall's test on the epochs since the best
 ACCURACY_LOST = 0.02  # a validation accuracy below its best by less than this still holds
 # S2: accuracies further apart than this (AUTOTRAINER; the second where training is above 90 %),
 # or losses, as a share of that of guessing and as a ratio
-GAP, GAP_HIGH, LOSS_GAP, LOSS_RATIO = 0.10, 0.07, 0.10, 2.0
+GAP, GAP_HIGH, LOSS_GAP, LOSS_RATIO = 0.10, 0.07, 0.10, 3.0
 HIGH_SKILL = 0.8
+BY_HEART = 2.0  # notes 4.3: accuracies apart are overfitting; and the losses, by this ratio
 # S3: a loss above this share of that of guessing for some epochs has learned nothing
 NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 # S4, S8: skill below which a network underfits (notes 4.3), below which it could do better
 LOW, MODEST = 0.5, 0.7  # the second is AUTOTRAINER's
 # S5: a run that would lose this share of its loss in as many epochs again was stopped early
 PROMISING = 0.3
+STOPPED, LEFT = 0.25, 0.25  # the same where no level is known, and of the first loss is left
+STEADY = 0.75  # or if the fall of its last third is this share of that before
 # S6: a loss above this multiple of its minimum (TheDeepChecker), and of the epochs before
 EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
 # S7: noise as a share of the level, of the loss of guessing
 JUMPS, JUMPS_OF_SCALE = 0.3, 0.05
 BAD_START = 2.0  # S15: first loss over that of guessing (CS231n)
-# S16: validation loss over training loss after one epoch, in which every sample was new
+# S16: validation loss over training loss in the first epoch, in which every sample is new
 SHIFT_RUNNING, SHIFT_MEASURED, SHIFT_LASTS = 1.15, 1.5, 1.15
+SHIFT_EPOCHS = 3  # the first alone may be off while BatchNorm's averages settle
 LEAK, LEAK_SKILL = 0.85, 0.2  # validation better than training in eval mode; by accuracy
 SOFTMAX_TWICE, SOFTMAX_RANGE, SOFTMAX_EXCESS = 0.12, 0.15, 1.1
 
@@ -63,8 +70,8 @@ def failure(curves: Curves) -> Finding | None:
         if np.isinf(loss).any():
             first = int(np.isinf(loss).argmax())
         elif len(finite) == 0:
-            if name == "validation" and np.isfinite(np.asarray(curves.train, float)).all():
-                continue  # there was no validation
+            if np.isfinite([curves.train, curves.val]).any():
+                continue  # this one was not measured
             first = 0
         else:
             usual = max(np.diff(finite, prepend=-1).max() - 1, 0)
@@ -89,7 +96,7 @@ def diverging(f: Facts) -> Iterator[Finding]:
         return
     low, end = f.smooth_t.min(), f.t_end
     since = f.epoch(int(f.smooth_t.argmin()))
-    lost = f.known and low < 0.7 * f.baseline and end > NOTHING * f.baseline
+    lost = end - low > REGAINED * (f.t[0] - low)
     if end - low > (EXPLODED - 1) * abs(low) and (end > f.t[0] or lost):
         yield finding(
             "diverging",
@@ -125,7 +132,13 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     rise = f.v_end - lowest
     share, regained = _share(rise, lowest), _share(rise, float(f.v[0]) - lowest)
     gain = _share(float(f.smooth_t[turn]) - f.t_end, float(f.smooth_t[turn]))
-    if share < RISE or gain < GAIN or rise <= SURE_RISE * f.noise_v:
+    # a training loss at rest far down has nothing left to gain
+    fitted = gain >= GAIN or (f.trends[0] == "flat" and gain > -GAIN and f.t_end <= f.scale / 2)
+    if share < RISE or not fitted or rise <= SURE_RISE * f.noise_v:
+        return
+    if not rising_since(f.v, f.best) or rise <= COMES_BACK * excursion(
+        f.smooth_v[turn // 2 : turn + 1]
+    ):
         return
     lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
     holds = lost < ACCURACY_LOST and not f.accuracy_gap >= GAP_HIGH
@@ -150,8 +163,22 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     )
 
 
+def rising_since(curve: Curve, turn: int) -> bool:
+    """Kendall's test finds a rise since the turn, over some epochs at least."""
+    after = thin(curve[turn:])
+    if len(after) < EPOCHS_OF_RISE:
+        return False
+    tau, p = stats.kendalltau(range(len(after)), after)
+    return bool(tau > 0 and p < P_RISE)
+
+
+def excursion(curve: Curve) -> float:
+    """Largest rise above the lowest point before it."""
+    return float((curve - np.minimum.accumulate(curve)).max())
+
+
 def gap(f: Facts) -> Iterator[Finding]:
-    """S2: training samples are known far better than others."""
+    """S2: training samples are known far better than others; by accuracy that is overfitting."""
     if f.n < MIN_EPOCHS:
         return
     apart = f.accuracy_gap
@@ -162,12 +189,23 @@ def gap(f: Facts) -> Iterator[Finding]:
         small = f.v_end - f.t_end < LOSS_GAP * f.scale and not apart >= GAP
         if apart < limit or small or f.v_end <= f.t_end:
             return
+        known_by_heart = (
+            high
+            and apart >= GAP
+            and f.v_end > BY_HEART * f.t_end
+            and f.trends[1] != "falling"
+            and f.train_skill >= HIGH_SKILL
+        )
         yield finding(
-            "gap",
+            "overfitting" if known_by_heart else "gap",
             f"At the end the training accuracy is {apart:.1%} above the validation accuracy, "
             f"and the losses are {f.t_end:.4g} and {f.v_end:.4g}.",
             {"accuracy_gap": apart, "train": f.t_end, "val": f.v_end},
             confidence=certainty(apart, limit),
+            sentence="The network overfits: it knows its training samples by heart, and does far "
+            "worse on others."
+            if known_by_heart
+            else None,
         )
     elif far_apart(f):
         yield finding(
@@ -184,28 +222,30 @@ def far_apart(f: Facts) -> bool:
         f.scale > 0
         and f.t_end <= f.scale / 2
         and f.v_end > LOSS_RATIO * f.t_end
-        and f.v_end - f.t_end > LOSS_GAP * f.scale
+        and f.v_end - f.t_end > max(LOSS_GAP * f.scale, SURE_RISE * (f.noise_t + f.noise_v))
     )
 
 
 def validation_shift(f: Facts) -> Iterator[Finding]:
-    """S16: the validation loss was far above the training loss after a single epoch.
+    """S16: the validation loss was far above the training loss from the first epoch on.
 
     In the first epoch every sample is new to the network, so the running mean of its loss is what
     a validation set of the same kind would have had, or more.
     """
     if f.n < MIN_EPOCHS or f.index[0] > 0 or f.t[0] <= 0 or f.t_end <= 0:
         return
-    first, last = f.v[0] / f.t[0], f.v_end / f.t_end
-    limit = SHIFT_MEASURED if f.curves.measured else SHIFT_RUNNING
-    if first < limit or last < SHIFT_LASTS or f.v[0] - f.t[0] < 0.1 * f.scale:
+    new, limit = (f.t, SHIFT_MEASURED) if f.running is None else (f.running, SHIFT_RUNNING)
+    early = f.v[:SHIFT_EPOCHS] / new[:SHIFT_EPOCHS]
+    apart = min(f.v[:SHIFT_EPOCHS] - new[:SHIFT_EPOCHS])
+    first, last = early.min(), f.v_end / f.t_end
+    if not first > limit or last < SHIFT_LASTS or apart < LOSS_GAP * f.scale:
         return
     if nothing_learned(f):
         return
     yield finding(
         "validation_shift",
-        f"After the first epoch the validation loss is {f.v[0]:.4g}, {first:.3g} times the "
-        f"training loss, and at the end {last:.3g} times.",
+        f"In the first {SHIFT_EPOCHS} epochs the validation loss is at least {first:.3g} times the "
+        f"training loss, at the end {last:.3g} times.",
         {"first": float(first), "last": float(last)},
         confidence=certainty(first, limit),
         since=f.epoch(0),
@@ -224,15 +264,17 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
         return
     floor = log(1 + (C - 1) / e)
     off = f.v - floor - (1 - accuracy)
-    sure = floor > 0 and np.ptp(accuracy) >= SOFTMAX_RANGE and f.v.min() > 0.98 * floor
+    allowed = SOFTMAX_TWICE + 2 * min(f.noise_v, 0.05 * floor)
+    sure = np.ptp(accuracy) >= SOFTMAX_RANGE and f.smooth_v.min() > 0.95 * floor
     excess = f.v_end / float(guess(np.array([np.nanmedian(accuracy[-3:])]), C)[0])
-    if not sure or np.nanquantile(abs(off), 0.95) > SOFTMAX_TWICE or excess < SOFTMAX_EXCESS:
+    if not sure or np.nanquantile(abs(off), 0.95) > allowed or excess < SOFTMAX_EXCESS:
         return
     yield finding(
         "double_softmax",
         f"With {C} classes two softmaxes cannot get below {floor:.4g}; the validation loss stays "
         f"within {np.nanmax(abs(off)):.2g} of that plus the share of errors in every epoch, and "
-        f"ends at {f.v_end:.4g} although {np.nanmedian(accuracy[-3:]):.1%} of the answers are right.",
+        f"ends at {f.v_end:.4g} although {np.nanmedian(accuracy[-3:]):.1%} of the answers are "
+        "right.",
         {"floor": floor, "off": float(np.nanmax(abs(off))), "excess": excess},
         confidence=certainty(excess, SOFTMAX_EXCESS),
         since=f.epoch(0),
@@ -245,12 +287,14 @@ def nothing_learned(f: Facts) -> bool:
         return False
     lowest = min(f.smooth_t.min(), f.smooth_v.min())
     if f.known:
+        lowest += 2 * max(f.noise_t, f.noise_v)
         bad = lowest > NOTHING * f.baseline and not max(f.train_skill, f.val_skill) >= LOW / 2
         return bool(bad and "falling" not in f.trends)
-    level, fallen = abs(f.t[0]), f.t[0] - f.smooth_t.min()
+    level, fallen = abs(f.t[0]), f.t[0] - f.smooth_t.min() - 2 * f.noise_t
     at_rest = f.n >= MIN_EPOCHS and not {"falling", "rising"} & set(f.trends)
     skilled = max(f.train_skill, f.val_skill) >= LOW
-    return bool(at_rest and level > 0 and fallen < 0.05 * level and not skilled)
+    still = fallen < (1 - NOTHING) * level and f.noise_t < 2 * (1 - NOTHING) * level
+    return bool(at_rest and level > 0 and still and not skilled)
 
 
 def not_learning(f: Facts) -> Iterator[Finding]:
@@ -286,10 +330,11 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
     numbers = {"train_skill": train, "val_skill": val, "promise": promise}
     bound = LOW if by_loss else MODEST
     falls = f.trends[0] == "falling" and f.trends[1] != "rising"
-    if train < LOW and val < LOW:
-        slow = falls and promise > PROMISING
+    lasting = promise > PROMISING or steady(f) or bool(f.v_end > NOTHING * f.baseline)
+    falling = falls and lasting
+    if max(train, val) < bound and (falling or (train < LOW and val < LOW)):
         yield finding(
-            "too_slow" if slow else "underfitting",
+            "too_slow" if falling else "underfitting",
             levels
             + (
                 f" In as many epochs again the training loss would fall by {promise:.0%}."
@@ -309,7 +354,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
             "dropout or augmentation is too strong, or training labels are wrong.",
             cures="less_dropout labels measure",
         )
-    elif max(train, val) < bound and not (falls and promise > PROMISING):
+    elif max(train, val) < bound:
         yield finding(
             "plateau",
             levels,
@@ -336,15 +381,21 @@ def _stopped_early(f: Facts) -> Iterator[Finding]:
     """S5 where no level is known: most of the first loss is left, and it still falls fast."""
     left = _share(f.v_end, float(max(f.t[0], f.v[0])))
     promise = remaining(f)
-    if f.trends == ("falling", "falling") and promise > PROMISING and left > LOW:
+    if f.trends == ("falling", "falling") and promise > STOPPED and left > LEFT:
         yield finding(
             "too_slow",
             f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
             {"left": left, "promise": promise},
-            confidence=0.5 * left + 0.25,
+            confidence=certainty(left, LEFT),
             severity="notice",
             sentence="The run was stopped early: both losses still fall fast.",
         )
+
+
+def steady(f: Facts) -> bool:
+    """The training loss falls hardly slower at the end than before."""
+    before, after = _falls(f)
+    return after > STEADY * before > 0
 
 
 def remaining(f: Facts) -> float:
@@ -352,23 +403,28 @@ def remaining(f: Facts) -> float:
 
     The falls of the last two thirds, as those of a geometric series.
     """
-    thirds = [float(np.median(part)) for part in np.array_split(f.t[len(f.t) % 3 :], 6)]
-    before, after = thirds[1] - thirds[3], thirds[3] - thirds[5]
+    before, after = _falls(f)
     if after <= 0:
         return 0.0
     r = min(after / before, 1.0) if before > 0 else 1.0
     return min(_share(after * (r + r**2 + r**3), f.t_end), 1.0)
 
 
+def _falls(f: Facts) -> tuple[float, float]:
+    """Fall of the training loss in the second and in the last third of the run."""
+    sixths = [float(np.median(part)) for part in np.array_split(f.t, 6)]
+    return sixths[1] - sixths[3], sixths[3] - sixths[5]
+
+
 def bad_start(f: Facts) -> Iterator[Finding]:
     """S15: the first loss is far above that of guessing, and much of the run goes into that."""
     if not f.known or f.n < 3:
         return
-    first, later = float(f.t[0]), float(f.t[f.n // 3])
+    first, later = min(float(f.t[0]), float(f.v[0])), float(f.t[f.n // 3])
     if first > BAD_START * f.baseline and first > later > f.baseline:
         yield finding(
             "bad_init",
-            f"The first training loss is {first:.4g}, {first / f.baseline:.3g} times that of "
+            f"The first loss is {first:.4g}, {first / f.baseline:.3g} times that of "
             f"guessing, and {later:.4g} after a third of the run.",
             {"first": first, "guessing": f.baseline},
             confidence=certainty(first, BAD_START * f.baseline),
@@ -385,7 +441,8 @@ def oscillating(f: Facts) -> Iterator[Finding]:
     if jumps > JUMPS * level and jumps > JUMPS_OF_SCALE * f.scale:
         yield finding(
             "oscillating",
-            f"From epoch to epoch the training loss jumps by {jumps:.3g}, {jumps / level:.0%} of its level.",
+            f"From epoch to epoch the training loss jumps by {jumps:.3g}, {jumps / level:.0%} of "
+            "its level.",
             {"noise": jumps, "level": level},
             confidence=certainty(jumps, JUMPS * level),
         )
@@ -393,7 +450,9 @@ def oscillating(f: Facts) -> Iterator[Finding]:
 
 def backwards(f: Facts) -> Iterator[Finding]:
     """S16: validation far better than training where both are measured alike."""
-    if f.n < MIN_EPOCHS or not f.curves.measured or nothing_learned(f) or f.t_end <= 0:
+    if f.n < MIN_EPOCHS or not f.curves.measured or nothing_learned(f):
+        return
+    if f.t_end <= 0 or f.trends[0] == "rising":
         return
     ratio = f.v_end / f.t_end
     better = f.t_end - f.v_end > 3 * max(f.noise_t, f.noise_v)
@@ -419,7 +478,6 @@ def table(f: Facts) -> Finding:
         what = f.levels() if f.n else "No epoch has measured both losses"
         return finding("too_short", f"{what}.", confidence=1.0)
     name = TABLE.get(f.trends, "unclear")
-    severity: Severity | None = None
     if name == "plateau" and (f.t_end <= f.scale / 2 or f.val_skill >= MODEST):
         name = "converged"
     if name == "data_suspect" and (f.n < MIN_EPOCHS_DATA or not f.curves.measured):
@@ -427,14 +485,25 @@ def table(f: Facts) -> Finding:
     if name == "diverging":
         fallen = min(_share(c[-1] - c.min(), float(c.min())) for c in (f.smooth_t, f.smooth_v))
         name = "diverging" if fallen > RISE else "unclear"
-        severity = "error" if fallen > 2 * RISE else "warning"
+    if f.alone:
+        return _of_training(f, name)
     return finding(
         name,
         f"{f.levels()}; the training loss is {f.trends[0]}, the validation loss {f.trends[1]}.",
         confidence=_trust(f),
         since=f.epoch(f.best) if name == "val_plateau" else None,
-        severity=severity,
     )
+
+
+def _of_training(f: Facts, name: str) -> Finding:
+    sentences = {"learning": "falls", "converged": "has come to rest", "plateau": "stands still"}
+    said = (
+        f"The training loss {sentences[name]}; nothing was validated."
+        if name in sentences
+        else None
+    )
+    evidence = f"The training loss is {f.t[0]:.4g} at first and {f.t[-1]:.4g} at the end."
+    return finding(name, evidence, confidence=_trust(f), sentence=said)
 
 
 # verdicts of a run that needs no change

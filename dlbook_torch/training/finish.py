@@ -1,15 +1,17 @@
 """The end of a run: the best epoch is tested once, judged and reported."""
 
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from ..diagnostics.verdict import Verdict, diagnose
+from ..diagnostics import Curves, Report, diagnose
 from .history import History
 from .logger import CurveLogger
+from .module import Classifier
 from .report import closing_scores, print_report, print_way_on, summary_metrics
 from .resume import read_checkpoint
 
@@ -34,13 +36,37 @@ def test_best(trainer: L.Trainer, best: Path, epoch: int) -> dict[str, float]:
     return dict(scores)
 
 
+def curves_of(trainer: L.Trainer, history: History) -> Curves | None:
+    """Return what the verdict asks for, None where nothing was validated.
+
+    The loss of guessing is known where the classes are, and the loss is a cross-entropy.
+    """
+    train, val = history.curves("train/loss", "val/loss")
+    if not train:
+        return None
+    rows = [row for row in history.rows if "train/loss" in row and "val/loss" in row]
+    names = getattr(trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
+    return Curves(
+        train,
+        val,
+        [row.get("train/accuracy", nan) for row in rows],
+        [row.get("val/accuracy", nan) for row in rows],
+        lr=[row.get("lr", nan) for row in rows],
+        measured=len(trainer.num_val_batches) > 1,
+        classes=len(names) if names and isinstance(trainer.lightning_module, Classifier) else None,
+        epochs=[
+            e for e, row in enumerate(history.rows) if "train/loss" in row and "val/loss" in row
+        ],
+    )
+
+
 def report(
     trainer: L.Trainer, history: History, test: Mapping[str, float], settings: dict[str, Any]
-) -> tuple[dict[str, float], Verdict | None]:
+) -> tuple[dict[str, float], Report | None]:
     """Print the end of a run and write it to TensorBoard; return the scores and the verdict."""
     scores = closing_scores(history, test)
-    train, val = history.curves("train/loss", "val/loss")
-    verdict = diagnose(train, val) if train else None
+    curves = curves_of(trainer, history)
+    verdict = diagnose(curves) if curves else None
     print_report(history, scores, verdict, str(trainer.strategy.root_device))
     if isinstance(logger := trainer.logger, CurveLogger):
         logger.at(len(history.rows))

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..diagnostics.verdict import Verdict
+from ..diagnostics import Report
 from .history import History
 from .logger import board_url
 
@@ -64,7 +64,7 @@ def print_scores(scores: Mapping[str, float]) -> None:
 
 
 def print_report(
-    history: History, scores: Mapping[str, float], verdict: Verdict | None, device: str
+    history: History, scores: Mapping[str, float], verdict: Report | None, device: str
 ) -> None:
     """Print the table and the verdict of a finished run."""
     best, epochs = history.best(), len(history.rows)
@@ -72,7 +72,7 @@ def print_report(
     print(f"\n{which} of {epochs}, {history.seconds:.1f} s on {device}")
     print_scores(scores)
     if verdict:
-        print(f"verdict: {verdict.sentence} {verdict.evidence}")
+        print(f"verdict: {verdict.headline.sentence} {verdict.headline.evidence}")
 
 
 def print_way_on(folder: Path, scores: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from ..diagnostics.verdict import Verdict
+from ..diagnostics import Report
 from .checkpoints import Best, Last, RNGState
 from .console import Bar, quiet
 from .errors import UsageError, explain
@@ -50,7 +50,7 @@ class TrainingCLI(LightningCLI):
     def __init__(self, args: ArgsType, folder: RunFolder):
         self.folder, self.history, self.stop = folder, History(), GracefulStop()
         self.checkpoint: dict[str, Any] | None = None
-        self.verdict: Verdict | None = None
+        self.verdict: Report | None = None
         self.scores: dict[str, float] = {}
         super().__init__(
             L.LightningModule,
