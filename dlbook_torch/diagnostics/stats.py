@@ -93,8 +93,9 @@ def batchnorm_drift(x: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tenso
     Source: notes 6.4: prediction uses the running ones.
     """
     axes = [axis for axis in range(x.dim()) if axis != 1]
-    v, m = torch.var_mean(x.detach().float(), axes, correction=0)
-    v = v.clamp(min=1e-12)
+    x = x.detach().float()
+    m = x.mean(axes, keepdim=True)
+    v, m = (x - m).square().mean(axes).clamp(min=1e-12), m.flatten()
     return ((mean - m).abs() / v.sqrt()).mean(), (var.clamp(min=1e-12) / v).log().abs().mean()
 
 
@@ -255,7 +256,7 @@ class Watch:
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
             if self._handles and self._counted:
-                self._functional = self._mode.found
+                self._functional = self._mode.calls > 0
             self._mode = None
         for handle in self._handles:
             handle.remove()
@@ -292,6 +293,8 @@ class Watch:
 
     def _activation_hook(self, activation: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if self._mode is not None:
+                self._mode.was_module(output)
             self.activation(activation, output)
 
         return hook
@@ -310,7 +313,7 @@ class Watch:
             fired = (y.amax(axes) if axes else y) > 0
             seen.fired = _joined(seen.fired, fired, torch.logical_or)
             if self._full:
-                seen.add(zero=1 - torch.count_nonzero(y) / y.numel())
+                seen.add(zero=_zeros(y))
         elif activation in ENDS:
             low, high = ENDS[activation]
             at_end = (y < low) | (y > high)
@@ -352,7 +355,7 @@ class Watch:
                 self._seen(name).add(
                     gradient_norm=norm * (spread / scale),
                     gradient_mean=size / (g.numel() * scale),
-                    gradient_zero=1 - torch.count_nonzero(g) / g.numel(),
+                    gradient_zero=_zeros(g),
                 )
         for name in found.keys() - given.keys():
             if name in self._called and found[name].grad is None:
@@ -431,14 +434,19 @@ class _Functions(TorchFunctionMode):
 
     def __init__(self, watch: Watch):
         super().__init__()
-        self.watch, self.found = watch, False
+        self.watch, self.last, self.calls = watch, None, 0
+
+    def was_module(self, output: Any) -> None:
+        """A module's hook has shown the same output: torch's modules call functions."""
+        if output is self.last:
+            self.calls -= 1
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         y = func(*args, **(kwargs or {}))
         if activation := FUNCTIONS.get(func):
-            self.found = True
+            self.last, self.calls = y, self.calls + 1
             self.watch.activation(activation, y)
         return y
 
@@ -468,6 +476,11 @@ def _compiled(network: nn.Module) -> bool:
 def _some(weight: Tensor) -> Tensor:
     """A weight, or evenly spread units of a large one."""
     return weight.detach()[:: -(-weight.numel() // LARGE)]
+
+
+def _zeros(x: Tensor) -> Tensor:
+    """Share of exact zeros; ``count_nonzero`` takes far longer on a CPU."""
+    return (x == 0).sum() / x.numel()
 
 
 def _tensor(output: Any) -> Tensor | None:

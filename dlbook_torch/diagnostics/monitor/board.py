@@ -1,0 +1,106 @@
+"""What the monitors show in TensorBoard: a page of charts, histograms, a picture, a text."""
+
+import re
+from collections.abc import Mapping
+from math import isfinite, log10, nan
+from typing import Any
+
+import lightning as L
+from torch import Tensor
+
+from ..report import Report
+from ..run import Curves
+from .figure import pixels, verdict_figure
+
+Charts = dict[str, dict[str, list[str]]]  # group: title: patterns of the tags
+LAYERS = {  # statistic: tag, title of its chart, how it is shown
+    "dead": ("dead_percent", "dead units, % of a layer", lambda x: 100 * x),
+    "saturated": ("saturated_percent", "saturated outputs, % of a layer", lambda x: 100 * x),
+    "update_ratio": (
+        "update_ratio_log10",
+        "log10 of |dW| / |W|: -3 is usual",
+        lambda x: log10(x) if x > 0 else nan,
+    ),
+    "gradient_norm": ("gradient_norm", "gradient norm before clipping", float),
+    "activation_std": ("activation_std", "standard deviation of the outputs", float),
+    "mean_drift": ("batchnorm_drift", "BatchNorm: running mean off the batch's, in std", float),
+}
+RISE = "overfitting/generalisation_loss_percent"
+
+
+class Board:
+    """The TensorBoard loggers of a trainer; nothing happens where there is none.
+
+    A logger that counts in epochs (``per_epoch``) gets its points there, any other at the step. A
+    logger that has a page of its own (``add_charts``) is given the charts for it.
+    """
+
+    def __init__(self, trainer: L.Trainer):
+        self.trainer = trainer
+        loggers = trainer.loggers if trainer.is_global_zero else []
+        self.loggers = [x for x in loggers if hasattr(getattr(x, "experiment", None), "add_scalar")]
+
+    def __bool__(self) -> bool:
+        return bool(self.loggers)
+
+    def _x(self, logger: Any) -> int:
+        if getattr(logger, "per_epoch", False):
+            return self.trainer.current_epoch + 1
+        return self.trainer.global_step
+
+    def scalar(self, tag: str, value: float) -> None:
+        """Add a point, unless it is no finite number."""
+        for logger in self.loggers if isfinite(value) else ():
+            logger.experiment.add_scalar(tag, value, self._x(logger))
+
+    def layers(self, table: Mapping[str, Mapping[str, float]]) -> None:
+        """Add a point to the curve of each layer."""
+        for statistic, (tag, _, show) in LAYERS.items():
+            for layer, value in table.get(statistic, {}).items():
+                self.scalar(f"layers_{tag}/{layer}", show(value))
+
+    def histograms(self, kind: str, values: Mapping[str, Tensor]) -> None:
+        """Add a histogram for each layer that has values, all of them finite."""
+        for logger in self.loggers:
+            for layer, x in values.items():
+                if x.numel() and x.isfinite().all():
+                    logger.experiment.add_histogram(f"{kind}/{layer}", x, self._x(logger))
+
+    def charts(self, charts: Charts) -> bool:
+        """Lay the custom scalars page out; return whether a logger took it."""
+        charts = {group: page for group, page in charts.items() if page}
+        for logger in self.loggers if charts else ():
+            if hasattr(logger, "add_charts"):
+                logger.add_charts(charts)
+            else:
+                logger.experiment.add_custom_scalars(
+                    {
+                        group: {title: ["Multiline", tags] for title, tags in page.items()}
+                        for group, page in charts.items()
+                    }
+                )
+        return bool(self.loggers and charts)
+
+    def verdict(self, report: Report, curves: Curves | None) -> None:
+        """Write the report, and draw the curves with the verdict."""
+        for logger in self.loggers:
+            logger.experiment.add_text("verdict", report.markdown(), self._x(logger))
+            if curves is not None:
+                picture = pixels(verdict_figure(curves, report))
+                logger.experiment.add_image(
+                    "verdict/curves", picture, self._x(logger), dataformats="HWC"
+                )
+
+
+def layer_charts(table: Mapping[str, Mapping[str, float]]) -> dict[str, list[str]]:
+    """Return the charts that the statistics fill, by title."""
+    return {
+        title: [f"^layers_{tag}/"]
+        for statistic, (tag, title, _) in LAYERS.items()
+        if any(isfinite(value) for value in table.get(statistic, {}).values())
+    }
+
+
+def exactly(*names: str | None) -> list[str]:
+    """Return patterns that match these tags and no others."""
+    return [f"^{re.escape(name)}$" for name in names if name]
