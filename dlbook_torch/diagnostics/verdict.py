@@ -15,7 +15,7 @@ from .run import Curves
 MIN_EPOCHS_DATA = 20  # a suspicion of the data needs more than a trend
 # S1: rise of the validation loss above its minimum (Prechelt's GL 5), in units of its noise, and
 # what the training loss has gained meanwhile
-RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.0, 0.02
+RISE, SEVERE_RISE, REGAINED, SURE_RISE, GAIN = 0.05, 0.20, 0.5, 3.5, 0.02
 COMES_BACK = 1.5  # times the largest rise from which the loss has come back before
 EPOCHS_OF_RISE = 5  # the best and those after it (Prechelt's strip)
 P_RISE = 0.02  # of Kendall's test on the epochs since the best
