@@ -247,15 +247,19 @@ ANY_CAUSE = "poor diverging dead_relu saturated vanishing lr_too_low bad_init"
 
 def _mlp(c: Config, draw: Draw, **changes: Any) -> Config:
     """The same as a fully connected network, with other settings."""
-    wide = {} if c.arch == "mlp" else dict(arch="mlp", width=draw.choice([48, 96]), depth=2)
+    wide: dict[str, Any] = {}
+    if c.arch != "mlp":
+        wide = dict(arch="mlp", width=draw.choice([48, 96]), depth=2)
     return replace(c, **(wide | changes))
 
 
 def _plain(c: Config, opt: str = "", **changes: Any) -> Config:
     """Without what keeps a network from failing: no BatchNorm, dropout or schedule."""
     rate = {"sgd": 0.03, "nesterov": 0.03, "adam": 2e-3, "adamw": 2e-3}
-    rule = {"opt": opt, "lr": rate[opt]} if opt else {}
-    return replace(c, **(dict(bn=False, drop=0.0, schedule="constant") | rule | changes))
+    bare: dict[str, Any] = dict(bn=False, drop=0.0, schedule="constant")
+    if opt:
+        bare |= dict(opt=opt, lr=rate[opt])
+    return replace(c, **(bare | changes))
 
 
 def _momentum(c: Config) -> str:
@@ -275,7 +279,7 @@ def _epochs(c: Config, draw: Draw, *choices: int) -> int:
 # --- the network learns its training samples by heart
 
 
-@_family("overfit", "overfitting gap", has="overfitting", may="lr_too_high data", harm="overfits")
+@_family("overfit", "overfitting gap", has="overfitting", may="data", harm="overfits")
 def overfit_small_data(c: Config, draw: Draw) -> Config:
     """Few samples, a wide network, many epochs, nothing against it."""
     width = draw.choice([128, 256]) if c.arch == "mlp" else 16
@@ -422,6 +426,13 @@ def frozen_layer(c: Config, draw: Draw) -> Config:
     """The optimizer was not given the first layer."""
     c = replace(c, depth=max(c.depth, 2))
     return replace(c, freeze=(0,))
+
+
+@_family("data", "double_softmax", has="double_softmax", may="poor lr_too_low", harm="present")
+def double_softmax(c: Config, draw: Draw) -> Config:
+    """The network ends in a softmax, and the loss has one of its own."""
+    c = replace(c, data="teacher") if c.data == "reg" else c
+    return replace(c, dsoft=True)
 
 
 # --- it does not settle
@@ -591,7 +602,9 @@ def outcomes(run: Mapping[str, Any]) -> list[Outcome]:
     """All outcomes that hold, the worst first; see :func:`outcome`."""
     bar, classes = TASKS[run["config"]["data"]].bar, run["classes"]
     score, found = last(run["test_score"]), list[Outcome]()
-    test, train, val = (last(run[f"{name}"]) for name in ("test_loss", "train_loss_eval", "val_loss"))
+    test, train, val = (
+        last(run[f"{name}"]) for name in ("test_loss", "train_loss_eval", "val_loss")
+    )
     rise = test / min(_smooth(run["test_loss"]), default=nan) - 1
     ratio = max(val / test, test / val) if val > 0 and test > 0 else nan
     guessing = log(classes) if classes else 1.0
@@ -621,7 +634,11 @@ def last(values: Any) -> float:
 
 def _smooth(values: Any) -> list[float]:
     known = [nan if x is None else float(x) for x in values]
-    return [median(known[i : i + 3]) for i in range(len(known) - 2) if all(map(isfinite, known[i : i + 3]))]
+    return [
+        median(known[i : i + 3])
+        for i in range(len(known) - 2)
+        if all(map(isfinite, known[i : i + 3]))
+    ]
 
 
 def verified(run: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ when?", 1998; early stopping as in Keras and Lightning, least improvement 0.
 """
 
 from collections.abc import Callable, Mapping
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -269,7 +269,9 @@ def autotrainer(run: Run) -> int | None:
     swings = abs(gains) >= 0.03
     falls = swings & (gains < 0)
     oscillates = len(loss) - 1 if len(gains) and falls.mean() >= 0.2 else None
-    return earliest(first(vanish | explode | dying | np.isnan(loss) | (loss > 1e3)), slow, oscillates)
+    return earliest(
+        first(vanish | explode | dying | np.isnan(loss) | (loss > 1e3)), slow, oscillates
+    )
 
 
 def any_of(rules: Mapping[str, Rule]) -> Rule:
@@ -294,22 +296,3 @@ TOOLS: dict[str, Rule] = {
     "AUTOTRAINER": autotrainer,
     "Prechelt GL 5 or NaN": any_of({"GL": prechelt(5), "NaN": not_a_number}),
 }
-
-
-# --- the alarm that may stop a run
-
-WINDOW, LOSS, LASTS = 5, 0.05, 5
-
-
-def overfit_alarm(val: Any) -> int | None:
-    """The median of the last 5 validation losses is 5 % above its least, 5 epochs in a row."""
-    least, over = np.inf, 0
-    for epoch in range(WINDOW - 1, len(val)):
-        level = float(np.median(val[epoch - WINDOW + 1 : epoch + 1]))
-        if isnan(level):
-            continue
-        least = min(least, level)
-        over = over + 1 if level > (1 + LOSS) * least else 0
-        if over >= LASTS:
-            return epoch
-    return None

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..diagnostics import Curves, Internals, Report, diagnose
+from ..diagnostics.online import alarm as overfit_alarm
 from .faults import FAMILIES, GROUP_OF, SYMPTOM_OF, SYMPTOMS
-from .rivals import OVERFIT, TOOLS, Rule, overfit_alarm, series
+from .rivals import OVERFIT, TOOLS, Rule, series
 
 Run = Mapping[str, Any]
 WATCHED = 12  # epochs within which a delay is looked for
@@ -77,14 +78,15 @@ def curves(run: Run, source: str = "measured", epochs: int | None = None) -> Cur
     if source == "losses":
         return Curves(cut("train_loss"), cut("val_loss"), measured=False)
     end = "_eval" if source == "measured" else ""
-    accuracy = (cut(f"train_acc{end}"), cut("val_acc")) if run["classes"] else (None, None)
+    classes = run["classes"]
     return Curves(
         cut(f"train_loss{end}"),
         cut("val_loss"),
-        *accuracy,
-        lr=cut("lr"),
-        measured=source == "measured",
-        classes=run["classes"],
+        cut(f"train_acc{end}") if classes else None,
+        cut("val_acc") if classes else None,
+        cut("lr"),
+        source == "measured",
+        classes,
     )
 
 
@@ -214,7 +216,7 @@ GROUPS = ("healthy", "overfit", "stuck", "diverged", "data")
 
 def group(label: str) -> str:
     """The coarse verdict that a label asks for."""
-    return FAMILIES[label].group if label in FAMILIES else "healthy"
+    return "healthy" if label == "healthy" else FAMILIES[label].group
 
 
 def confusion(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
@@ -250,9 +252,9 @@ def headlines(verdicts: Iterable[Verdict]) -> dict[str, Counter[str]]:
 
 def is_overfit(label: str) -> bool | None:
     """Whether a run of this label overfits; None where it may."""
-    family = FAMILIES.get(label)
-    if family is None:
+    if label == "healthy":
         return False
+    family = FAMILIES[label]
     if family.has == "overfitting":
         return True
     return None if "overfitting" in family.may else False
@@ -274,8 +276,10 @@ class Binary(NamedTuple):
 
 def binary(pairs: Iterable[tuple[bool | None, bool]]) -> Binary:
     """Count pairs of truth and verdict; what may be either is left out."""
-    count = Counter((truth, said) for truth, said in pairs if truth is not None)
-    return Binary(*(count[pair] for pair in ((True, True), (True, False), (False, True), (False, False))))
+    count = Counter(pair for pair in pairs if pair[0] is not None)
+    return Binary(
+        *(count[pair] for pair in ((True, True), (True, False), (False, True), (False, False)))
+    )
 
 
 def overfit_rivals(runs: Sequence[Run]) -> dict[str, tuple[Binary, Share]]:
@@ -382,5 +386,5 @@ def online(runs: Sequence[Run], alarm: Callable[[Any], int | None] = overfit_ala
             fired[name].append(at is not None)
             if name == "overfit" and at is not None:
                 late.append(at - int(np.nanargmin(val[: at + 1])))
-    shares = [Share(sum(fired[name]), len(fired[name])) for name in ("healthy", "overfit")]
-    return Online(Share(sum(kept), len(kept)), *shares, median(late) if late else nan)
+    well, ill = (Share(sum(x), len(x)) for x in (fired["healthy"], fired["overfit"]))
+    return Online(Share(sum(kept), len(kept)), well, ill, median(late) if late else nan)

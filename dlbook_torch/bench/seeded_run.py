@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, field
 from math import cos, isfinite, nan, pi, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import nn, optim
+from ..diagnostics.stats import Watch
 from .faults import Config
 from .tasks import TASKS, Sets, Split, Task
 
-PROBE = 512  # training samples that are measured in eval mode after every epoch
+PROBE = 512  # training samples that are measured in eval mode, or counted, in an epoch
+EVERY = 20  # steps from one look at the layers to the next, as in the monitor
 GIVEN_UP = 2  # epochs without a finite loss
 ACTIVATIONS: dict[str, Any] = {
     "relu": nn.ReLU,
@@ -88,7 +90,7 @@ def layers_of(net: nn.Module) -> list[Layer]:
     found: list[Layer] = []
     for name, module in net.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            found.append(Layer(f"{name}.{type(module).__name__}", module))
+            found.append(Layer(name, module))
         elif isinstance(module, tuple(ACTIVATIONS.values())):
             found[-1].act = module
     return found
@@ -192,63 +194,104 @@ def train(label: str, c: Config, run_id: str = "") -> dict[str, Any]:
         "start": beginning(c, sets, layers, loss, net),
     }
     rows = []
+    look = Look(Watch(net), layers)
     with _watched(layers):
         for epoch in range(c.epochs):
             row = {"lr": rate(c, epoch)}
             for group in optimizer.param_groups:
                 group["lr"] = row["lr"]
-            row |= one_epoch(c, sets.train, net, loss, optimizer, layers)
+            row |= one_epoch(c, sets.train, net, loss, optimizer, look)
             row |= measured(sets, net, loss, layers)
             rows.append(row)
-            if len(rows) >= GIVEN_UP and not any(isfinite(r["train_loss"]) for r in rows[-GIVEN_UP:]):
+            if len(rows) >= GIVEN_UP and not any(
+                isfinite(r["train_loss"]) for r in rows[-GIVEN_UP:]
+            ):
                 break
     for key in rows[0]:
         run[key] = [_plain(row[key]) for row in rows]
     return run
 
 
+class Look(NamedTuple):
+    """The statistics of the layers, taken as often as the monitor takes them."""
+
+    watch: Watch
+    layers: list[Layer]
+
+    def steps(self, c: Config, batches: int) -> dict[int, bool]:
+        """Steps that are looked at: True in full, False to count units until there are 512."""
+        full = dict.fromkeys(range(0, batches, EVERY), True)
+        stride = max(1, batches // -(-PROBE // c.bs))
+        return dict.fromkeys(range(0, batches, stride), False) | full
+
+    def row(self) -> dict[str, Any]:
+        """What was seen in an epoch."""
+        table = self.watch.take().statistics()
+
+        def of(name: str) -> list[float]:
+            return [table[name].get(x.name, nan) for x in self.layers] if name in table else []
+
+        def those(name: str) -> list[float]:
+            known = table.get(name, {})
+            return [known[x.name] for x in self.layers if x.name in known]
+
+        return {
+            **{key: of(name) for key, name in STATISTICS.items()},
+            "dead": those("dead"),
+            "zero_frac": those("zero"),
+            "sat": [
+                [table["saturated"][x.name], table.get("saturated_units", {}).get(x.name, nan)]
+                for x in self.layers
+                if x.name in table.get("saturated", {})
+            ],
+            "act_std": of("activation_std"),
+            "w_max": max(of("weight_max"), default=nan),
+            "mean_drift": list(table.get("mean_drift", {}).values()),
+            "variance_drift": list(table.get("variance_drift", {}).values()),
+        }
+
+
+STATISTICS = {
+    "grad_norm": "gradient_norm",
+    "grad_meanabs": "gradient_mean",
+    "grad_zero": "gradient_zero",
+    "upd_ratio": "update_ratio",
+    "weight_max": "weight_max",
+    "similarity": "similarity",
+}
+
+
 def one_epoch(
-    c: Config, data: Split, net: Any, loss: Any, optimizer: Any, layers: list[Layer]
+    c: Config, data: Split, net: Any, loss: Any, optimizer: Any, look: Look
 ) -> dict[str, Any]:
-    """Train on every sample once; the layers are looked at in the last step."""
+    """Train on every sample once."""
     net.train()
     order = torch.randperm(len(data.t))
-    batches = [b for b in order.split(c.bs) if len(b) > 1 or len(order) == 1]
-    total = right = seen = 0.0
-    row: dict[str, Any] = {}
+    batches = [b for b in order.split(c.bs) if len(b) > 1]
+    looks = look.steps(c, len(batches))
+    total = right = 0.0
     for step, batch in enumerate(batches):
         t = data.t[batch]
+        if step in looks:
+            look.watch.start(full=looks[step])
         y = net(data.x[batch])
         value = loss(y, t)
+        look.watch.stop()
         if not c.accumulate:
             optimizer.zero_grad()
         value.backward()
-        final = step == len(batches) - 1
-        if final:
-            row = gradients(layers)
-            before = [layer.affine.weight.detach().clone() for layer in layers]
+        if looks.get(step):
+            look.watch.gradients()
+            look.watch.before_update()
         if c.clip is not None:
             torch.nn.utils.clip_grad_norm_(net.parameters(), c.clip)
         optimizer.step()
+        look.watch.after_update()
         total += float(value.detach()) * len(t)
         right += score(y.detach(), t) * len(t)
-        seen += len(t)
-    row["upd_ratio"] = [
-        float((layer.affine.weight.detach() - w).norm() / w.norm()) if w.norm() > 0 else nan
-        for layer, w in zip(layers, before, strict=True)
-    ]
+    seen = sum(map(len, batches))
     accuracy = right / seen if data.t.dtype == torch.long else nan
-    return row | {"train_loss": total / seen, "train_acc": accuracy}
-
-
-def gradients(layers: list[Layer]) -> dict[str, Any]:
-    """Of the weights, before clipping."""
-    grads = [layer.affine.weight.grad.detach() for layer in layers]
-    return {
-        "grad_norm": [float(g.norm()) for g in grads],
-        "grad_meanabs": [float(g.abs().mean()) for g in grads],
-        "grad_zero": [float((g == 0).float().mean()) for g in grads],
-    }
+    return look.row() | {"train_loss": total / seen, "train_acc": accuracy}
 
 
 @torch.no_grad()
@@ -271,29 +314,13 @@ def measured(sets: Sets, net: Any, loss: Any, layers: list[Layer]) -> dict[str, 
 
 
 def activity(layers: list[Layer]) -> dict[str, Any]:
-    """What the layers put out on the training samples, and their weights."""
+    """What only the rules of others ask for: how seldom units fire, and slopes of nearly 0."""
     hidden = [layer for layer in layers if layer.act is not None]
-    relu = [layer for layer in hidden if isinstance(layer.act, nn.ReLU)]
-    fires = [_units(layer.out > 0) for layer in relu]
-    weights = [layer.affine.weight.detach().flatten(1) for layer in layers]
+    fires = [_units(x.out > 0).float() for x in hidden if isinstance(x.act, nn.ReLU)]
     return {
-        "dead": [float((f == 0).float().mean()) for f in fires],
         "quiet": [float((f < 0.01).float().mean()) for f in fires],
-        "zero_frac": [float((layer.out == 0).float().mean()) for layer in relu],
-        "sat": [_saturation(layer) for layer in hidden if _ends(layer) is not None],
-        "flat": [_flat(layer) for layer in hidden if _ends(layer) is not None],
-        "act_std": [float(layer.out.std()) for layer in hidden],
-        "w_max": max(float(w.abs().max()) for w in weights),
-        "weight_max": [float(w.abs().max()) for w in weights],
-        "similarity": [similarity(w) for w in weights],
+        "flat": [_flat(x) for x in hidden if isinstance(x.act, nn.Tanh | nn.Sigmoid)],
     }
-
-
-def similarity(w: Tensor) -> float:
-    """Mean cosine between the weights of two units; NaN for one unit, or weights of 0."""
-    unit = w / w.norm(dim=1, keepdim=True)
-    n = len(unit)
-    return float((unit.sum(0).square().sum() - n) / (n * (n - 1))) if n > 1 else nan
 
 
 def beginning(c: Config, sets: Sets, layers: list[Layer], loss: Any, net: Any) -> dict[str, Any]:
@@ -347,19 +374,6 @@ class _watched:
 def _units(fires: Tensor) -> Tensor:
     """Share of the samples on which each unit, or channel at any position, fires."""
     return fires.flatten(2).any(2).float().mean(0) if fires.dim() > 2 else fires.float().mean(0)
-
-
-def _ends(layer: Layer) -> tuple[float, float] | None:
-    if isinstance(layer.act, nn.Tanh):
-        return -0.99, 0.99
-    return (0.01, 0.99) if isinstance(layer.act, nn.Sigmoid) else None
-
-
-def _saturation(layer: Layer) -> list[float]:
-    """Share of the outputs at the ends, and of the units that are there for all samples."""
-    low, high = _ends(layer) or (nan, nan)
-    there = (layer.out < low) | (layer.out > high)
-    return [float(there.float().mean()), float(there.flatten(1).all(0).float().mean())]
 
 
 def _flat(layer: Layer) -> float:
