@@ -145,7 +145,7 @@ def test_confusion_of_headlines_in_five_words():
     table = scoring.confusion(v)
     assert table["healthy"] == {"healthy": 1, "stuck": 1}
     assert table["diverged"] == {"diverged": 1, "stuck": 1}
-    assert table["data"] == {"overfit": 1}
+    assert table["data"] == {"overfit": 1, "data": 1}
     assert table["overfit"] == {"healthy": 1}
     truth, found = (
         [x for row in pairs for x in row]
