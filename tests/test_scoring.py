@@ -155,7 +155,7 @@ def test_confusion_of_headlines_in_five_words():
         )
     )
     f1 = scoring.group_f1(table)
-    for name in ("healthy", "diverged", "stuck"):
+    for name in ("healthy", "diverged", "data"):
         want = f1_score(truth, found, labels=[name], average="macro", zero_division=0)
         assert f1[name].f1 == pytest.approx(want)
 
