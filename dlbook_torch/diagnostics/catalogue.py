@@ -134,6 +134,11 @@ CATALOGUE: dict[str, Kind] = {
         "early_stop compare_sets smaller dropout weight_decay more_data",
     ),
     "converged": Kind("info", "Both losses have come to rest close together.", ""),
+    "healthy": Kind(
+        "info",
+        "The network has learned, and nothing is wrong; noise hides whether it still improves.",
+        "",
+    ),
     "learning": Kind("info", "Both losses fall: the network is still learning.", "longer"),
     "too_short": Kind("info", "Too short to say: a trend needs at least 8 epochs.", "longer"),
     "unclear": Kind(

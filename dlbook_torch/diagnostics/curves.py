@@ -81,3 +81,13 @@ def last_segment(lr: Curve) -> int:
         if lr[e] < DROP * lr[e - 1] and abs(lr[e - 1] - lr[e - 2]) < 0.01 * lr[e - 2]
     ]
     return steps[-1] if steps else 0
+
+
+def share_of(part: float, whole: float) -> float:
+    """Part of a whole by its size, 0 of nothing."""
+    return float(part / abs(whole)) if whole else 0.0
+
+
+def times(a: float, b: float) -> str:
+    """Such as "3.2 times", "above" for what is no multiple."""
+    return f"{a / b:.3g} times" if b > 0 else "above"

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from . import internals as layers
-from . import verdict
+from . import progress, verdict
 from .catalogue import CATALOGUE, RANK, SEVERITIES
 from .curves import MIN_EPOCHS
 from .facts import Facts
@@ -28,10 +28,12 @@ CAUSES = {
 }
 SETS_APART = {"overfitting", "gap"}
 FAILED = {"not_learning", "underfitting", "too_slow", "plateau"}
-DECISIVE = 0.8  # share of a layer's units
+DECISIVE = 0.6  # share of a layer's units
 SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
 JUMPY = 0.05  # noise of the training loss, as a share of its level
-LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill; share of the first loss that is left
+SMALL_STEPS = {"lr_too_low", "vanishing_gradients"}
+NEAR_ZERO = 0.1  # training loss, as a share of that of guessing
+LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill in training; share of the first loss that is left
 
 
 def diagnose(
@@ -79,13 +81,13 @@ def diagnose(
 
 
 def _curve_findings(f: Facts, target: float | None, finished: bool) -> Iterator[Finding]:
-    if failed := verdict.failure(f.curves):
+    if failed := progress.failure(f.curves):
         yield failed
         return
     for rule in verdict.RULES:
         yield from rule(f)
     if finished or "falling" not in f.trends:
-        yield from verdict.poor(f, target)
+        yield from progress.poor(f, target)
 
 
 def _layer_findings(internals: Internals) -> Iterator[Finding]:
@@ -111,6 +113,11 @@ def _order(fine: bool, x: Finding) -> tuple[int, bool, int]:
     return max(severity, SEVERITIES.index("warning")) if late else severity, late, RANK[x.id]
 
 
+def fitted(f: Facts) -> bool:
+    """The training set is learned: gradients and steps are small because nothing is left."""
+    return f.n > 0 and (f.train_skill >= LEARNED or 0 <= f.t_end <= NEAR_ZERO * f.scale)
+
+
 def decisive(x: Finding) -> bool:
     """Enough of a layer is dead to explain that the network does not learn."""
     return x.id != "dead_relu" or x.numbers["largest"] >= DECISIVE
@@ -131,14 +138,15 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
     apart = [names[name] for name in SETS_APART & set(names) if shifted >= SURE_SHIFT]
     fine = learned(f) and not failed and "diverging" not in names
     for x in found:
-        if x.id == "lr_too_high" and not jumpy(f):
+        harmless = (x.id == "lr_too_high" and not jumpy(f)) or (x.id in SMALL_STEPS and fitted(f))
+        if harmless:
             yield replace(x, severity="notice")
         elif x.id in CAUSES and failed and decisive(x):
             yield replace(x, severity=_worst([x.severity, *failed]))
         elif x.id == "oscillating" and fine:
             yield replace(x, severity="notice")
         elif x.id in CAUSES and fine:
-            much = x.id in ("dead_relu", "saturated")
+            much = x.id == "dead_relu" or (x.id == "saturated" and x.severity == "error")
             yield replace(x, severity="warning" if much else "notice")
         elif x.id == "validation_shift":
             yield replace(x, severity=_worst([x.severity, *apart]))
@@ -154,10 +162,8 @@ def learned(f: Facts) -> bool:
     """The network does well, as far as that is known."""
     if not f.n:
         return False
-    if isfinite(f.val_skill):
-        return f.val_skill >= LEARNED
-    if f.known:
-        return f.explained >= LEARNED
+    if isfinite(f.val_skill) or f.known:
+        return progress.does_well(f)
     return 0 < f.t_end <= LEARNED_OF_FIRST * f.t[0]
 
 

@@ -150,7 +150,9 @@ class Facts:
     @cached_property
     def scale(self) -> float:
         """Loss of guessing, or what stands for it: the first training loss."""
-        return self.baseline if self.known else float(self.t[0])
+        if self.known:
+            return self.baseline
+        return float(self.t[0] if self.running is None else max(self.t[0], self.running[0]))
 
     def skill(self, accuracy: Curve | None) -> float:
         """Share of what guessing gets wrong that is right at the end; NaN without accuracies."""

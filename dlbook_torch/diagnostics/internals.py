@@ -18,7 +18,8 @@ VANISHED, VANISHED_CHECKS = 1e-3, 3
 # S10: total gradient norm over its running median
 EXPLODED = 10.0
 # S11: share of a layer's units (keras-contrib 10 %, SageMaker Debugger 50 %)
-DEAD, MOSTLY_DEAD, ALL_DEAD = 0.25, 0.50, 0.99
+DEAD, MOSTLY_DEAD = 0.25, 0.50
+MIN_UNITS = 4  # of a smaller layer a share says nothing: it is the layer that is too small
 # S12: share of a layer's outputs (SageMaker Debugger and DeepDiagnosis 50 %)
 SATURATED, MOSTLY_SATURATED = 0.50, 0.70
 # S13: |dW| / |W| of a step; 1e-3 is usual (CS231n, TheDeepChecker)
@@ -57,7 +58,9 @@ def dead_relu(x: Layers) -> Iterator[Finding]:
     """S11: units (channels) of a ReLU layer that were never above 0 in the last epochs."""
     if (dead := x.dead) is None:
         return
-    end, worst = late(dead), np.nanmax(dead, axis=1)
+    if x.given.units is not None:
+        dead = np.where(np.asarray(x.given.units) >= MIN_UNITS, dead, np.nan)
+    end, worst = late(dead), np.fmax.reduce(dead, axis=1, initial=0.0)
     most = float(np.nanmax(end, initial=0.0))
     if not most >= DEAD:
         return
@@ -76,7 +79,7 @@ def saturated(x: Layers) -> Iterator[Finding]:
     """S12: outputs at the ends of a sigmoid or tanh."""
     if (share := x.saturated) is None:
         return
-    end, worst = late(share), np.nanmax(share, axis=1)
+    end, worst = late(share), np.fmax.reduce(share, axis=1, initial=0.0)
     most = float(np.nanmax(end, initial=0.0))
     if not most >= SATURATED:
         return
@@ -224,10 +227,8 @@ def bad_init(x: Layers) -> Iterator[Finding]:
     """S15: in the first epoch the outputs of one layer are ten times those of another."""
     if (std := x.activation_std) is None:
         return
-    first = std[0][np.isfinite(std[0])]
-    if len(first) < 2 or first.max() <= 0:
-        return
-    spread = float(first.max() / first.min()) if first.min() > 0 else float("inf")
+    first = std[0][std[0] > 0]  # a layer without any spread is dead
+    spread = float(first.max() / first.min()) if len(first) else 1.0
     if spread <= SPREAD:
         return
     yield finding(

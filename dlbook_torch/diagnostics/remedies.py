@@ -44,7 +44,7 @@ REMEDIES = {
         Remedy(
             "early_stop",
             "keep the weights of the best epoch, or stop there",
-            "always",
+            "",
             "--trainer.max_epochs",
             "Prechelt",
         ),

@@ -84,6 +84,11 @@ class Report:
         return self.headline.severity
 
     @property
+    def sentence(self) -> str:
+        """The verdict."""
+        return self.headline.sentence
+
+    @property
     def healthy(self) -> bool:
         """Nothing was found that calls for a change."""
         return all(finding.severity in ("info", "notice") for finding in self.findings)

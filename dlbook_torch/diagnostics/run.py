@@ -92,6 +92,7 @@ class Internals:
         similarity: mean cosine between the weights of pairs of units, 1 where all are alike.
         activations: name of the activation of each layer, such as "relu"; "" without one.
         epochs: number of each row's epoch, where they are not 0, 1, 2, ...
+        units: number of units (channels) of each layer.
 
     Raises: ValueError for a row that has not one value per layer, or grids of different length.
     """
@@ -110,6 +111,7 @@ class Internals:
     similarity: Grid | None = None
     activations: Sequence[str] | None = None
     epochs: Sequence[int] | None = None
+    units: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         lengths = set()
@@ -134,5 +136,5 @@ class Internals:
 GRIDS = tuple(
     field.name
     for field in fields(Internals)
-    if field.name not in ("layers", "activations", "epochs")
+    if field.name not in ("layers", "activations", "epochs", "units")
 )
