@@ -13,7 +13,8 @@ LEVELS = """
 nn | optim | autograd
 book | convert
 models | parity | diagnostics
-data | diagnostics.monitor | training
+data | diagnostics.monitor
+training
 experiment | search | bench
 """
 LEVEL = {

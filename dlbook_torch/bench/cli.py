@@ -16,12 +16,18 @@ def main(args: Sequence[str] | None = None) -> None:
     rules = commands.add_parser("optim", help="time of a step of the update rules")
     rules.add_argument("rules", nargs="*", metavar="RULE", help="such as Adam; default: all")
     rules.add_argument("--rounds", type=_rounds, default=21, help="steps of each; default: 21")
+    monitors = commands.add_parser("monitor", help="what the monitors of a training cost")
+    monitors.add_argument("--rounds", type=_rounds, default=5, help="trainings of each; default: 5")
     options = parser.parse_args(args)
 
     if options.subject == "data":
         from . import data  # not before --help
 
         result = data.table(options.data_dir, options.rounds)
+    elif options.subject == "monitor":
+        from . import monitor
+
+        result = monitor.table(options.rounds)
     else:
         from . import optim
 

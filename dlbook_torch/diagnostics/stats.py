@@ -28,19 +28,18 @@ ENDS = {"sigmoid": (0.01, 0.99), "tanh": (-0.99, 0.99)}  # beyond them a unit is
 OTHERS = "leakyrelu elu gelu silu softplus selu celu prelu mish hardtanh hardsigmoid hardswish"
 ACTIVATIONS = {*RELU, *ENDS, *OTHERS.split()}
 NORMS = ("norm",)  # in the name of a class: its scale is no weight of a layer
-FUNCTIONS: dict[Any, str] = {
-    **dict.fromkeys([F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_], "relu"),
-    **dict.fromkeys([F.relu6], "relu6"),
-    **dict.fromkeys(
-        [F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_], "sigmoid"
-    ),
-    **dict.fromkeys([F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_], "tanh"),
-    F.leaky_relu: "leakyrelu",
-    F.elu: "elu",
-    F.gelu: "gelu",
-    F.silu: "silu",
-    F.softplus: "softplus",
+SEEN_AS: dict[str, list[Any]] = {
+    "relu": [F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_],
+    "relu6": [F.relu6],
+    "sigmoid": [F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_],
+    "tanh": [F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_],
+    "leakyrelu": [F.leaky_relu],
+    "elu": [F.elu],
+    "gelu": [F.gelu],
+    "silu": [F.silu],
+    "softplus": [F.softplus],
 }
+FUNCTIONS = {function: name for name, functions in SEEN_AS.items() for function in functions}
 PICTURED = 4096  # values of a layer that a histogram is drawn from
 LARGE = 2**17  # numbers of a weight; of a larger one evenly spread units stand for all
 
@@ -87,7 +86,8 @@ def similarity(weight: Tensor) -> Tensor:
 def batchnorm_drift(x: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
     r"""How far running statistics are from those of a batch, averaged over the channels.
 
-    .. math:: \frac{|\mu_{run} - \mu|}{\sigma}, \qquad \left|\ln \frac{\sigma^2_{run}}{\sigma^2}\right|
+    .. math:: \frac{|\mu_{run} - \mu|}{\sigma}, \qquad
+              \left|\ln \frac{\sigma^2_{run}}{\sigma^2}\right|
 
     Shape: ``(N, C, *)``, ``(C)``, ``(C)`` to two numbers.
     Source: notes 6.4: prediction uses the running ones.
@@ -198,14 +198,16 @@ class Watch:
         self.samples = 0
         self.outputs: dict[str, Tensor] = {}
         self._layers: dict[str, nn.Module] | None = None
-        self._plan: list[tuple[nn.Module, Callable[..., None], bool]] | None = None
+        self._plan: list[tuple[nn.Module, Callable[..., None]]] | None = None
+        self._quick: dict[nn.Module, tuple[str, list[int]]] | None = None
+        self._peaks: dict[str, list[Tensor]] = {}
         self._handles: list[Any] = []
         self._mode: _Functions | None = None
-        self._functional: bool | None = None  # None: not known yet
         self._called: dict[str, None] = {}
         self._before: dict[str, Tensor] = {}
         self._full = self._keep = self._counted = False
         self._open: tuple[str, nn.Module, Tensor] | None = None
+        self._answered: tuple[str, nn.Module] | None = None  # whose activation was seen last
         self._last = ""
 
     @property
@@ -231,32 +233,37 @@ class Watch:
         """
         self.stop()
         self._full, self._keep, self._counted = full, keep, False
+        if not full and self._quick:
+            self._handles = [
+                module.register_forward_hook(self._quick_hook(*layer))
+                for module, layer in self._quick.items()
+            ]
+            return
         if self._plan is None:
             self._plan = list(self._hooks())
-        self._handles = [
-            module.register_forward_hook(hook) for module, hook, always in self._plan if full or always
-        ]
-        if self._functional is not False and not _compiled(self.network):
+        self._quick = {}
+        self._handles = [module.register_forward_hook(hook) for module, hook in self._plan]
+        if not _compiled(self.network):
             self._mode = _Functions(self)
             self._mode.__enter__()
 
-    def _hooks(self) -> Iterator[tuple[nn.Module, Callable[..., None], bool]]:
-        """Every module of interest, its hook, and whether that counts units."""
+    def _hooks(self) -> Iterator[tuple[nn.Module, Callable[..., None]]]:
+        """Every module of interest and its hook."""
         names = {id(module): name for name, module in self.layers.items()}
         for name, module in _visible(self.network):
             if id(module) in names:
-                yield module, self._layer_hook(names[id(module)]), True
+                yield module, self._layer_hook(names[id(module)])
             elif activation := activation_of(module):
-                yield module, self._activation_hook(activation), True
+                yield module, self._activation_hook(activation)
             elif getattr(module, "running_mean", None) is not None:
-                yield module, self._norm_hook(name), False
+                yield module, self._norm_hook(name)
 
     def stop(self) -> None:
         """Take the hooks away; may be called at any time."""
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
-            if self._handles and self._counted:
-                self._functional = self._mode.calls > 0
+            if self._mode.calls:  # functions as activations: the mode is needed
+                self._quick = None
             self._mode = None
         for handle in self._handles:
             handle.remove()
@@ -291,21 +298,44 @@ class Watch:
 
         return hook
 
-    def _activation_hook(self, activation: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if self._mode is not None:
-                self._mode.was_module(output)
-            self.activation(activation, output)
+    def _quick_hook(self, name: str, axes: list[int]) -> Callable[..., None]:
+        """For a ReLU that follows one layer only: note the largest output of each unit."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], y: Tensor) -> None:
+            if not self._counted:
+                self.samples += len(y)
+                self._counted = True
+            self._peaks.setdefault(name, []).append(y.detach().amax(axes))
 
         return hook
+
+    def _activation_hook(self, activation: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if self._mode is None or not self._mode.was_module(output):
+                self.activation(activation, output)
+            self._remember(module, activation, output)
+
+        return hook
+
+    def _remember(self, module: nn.Module, activation: str, output: Any) -> None:
+        """Learn which ReLU follows which layer; where that is not all there is, unlearn it."""
+        if self._quick is None or self._answered is None or activation in OTHERS.split():
+            return
+        y = _tensor(output)
+        if activation in ENDS or y is None or y.dim() < 2 or module in self._quick:
+            self._quick = None
+            return
+        name, layer = self._answered
+        self._quick[module] = name, _all_but_units(layer, y)
 
     @torch.no_grad()
     def activation(self, activation: str, output: Any) -> None:
         """Take the output of an activation as that of the layer before it."""
-        y = _tensor(output)
+        y, self._answered = _tensor(output), None
         if self._open is None or y is None:
             return
         (name, module, _), self._open = self._open, None
+        self._answered = name, module
         seen = self.seen[name]
         seen.activation = activation
         axes = _all_but_units(module, y)
@@ -337,8 +367,8 @@ class Watch:
 
     # the step
 
-    def gradients(self, scale: float = 1.0, among: Iterable[Tensor] | None = None) -> None:
-        """Measure the gradients as they are now: after backward, before clipping.
+    def gradients(self, scale: float = 1.0, among: Iterable[Tensor] | None = None) -> bool:
+        """Measure the gradients as they are now, after backward; return whether there were any.
 
         Args:
             scale: what they are multiplied by, such as a GradScaler's scale.
@@ -360,6 +390,7 @@ class Watch:
         for name in found.keys() - given.keys():
             if name in self._called and found[name].grad is None:
                 self._seen(name).add(gradient_norm=0.0, gradient_mean=0.0, gradient_zero=1.0)
+        return bool(given)
 
     def finite_gradients(self) -> bool:
         """All gradients of layers are finite numbers; waits for a GPU."""
@@ -383,7 +414,7 @@ class Watch:
         changes = torch._foreach_sub([_some(found[name]) for name in old], list(old.values()))
         moved, size = torch._foreach_norm(changes), torch._foreach_norm(list(old.values()))
         for name, d, w in zip(old, moved, size, strict=True):
-            if name in self._called or self._seen(name).values:
+            if name in self._called or name in self.seen:
                 self._seen(name).add(update_ratio=torch.where(w > 0, d / w, (d > 0).to(d.dtype)))
 
     def forget_step(self) -> None:
@@ -417,6 +448,11 @@ class Watch:
             if name in self.seen and w is not None and w.numel():
                 units = w.transpose(0, 1) if _transposed(module) else w
                 self.seen[name].add(weight_max=w.abs().max(), similarity=similarity(units))
+        for name, peaks in self._peaks.items():
+            if len({peak.shape for peak in peaks}) == 1:
+                fired = torch.stack(peaks).amax(0) > 0
+                self._seen(name).fired = _joined(self._seen(name).fired, fired, torch.logical_or)
+        self._peaks = {}
         for name, seen in self.seen.items():
             if name == self._last:  # sure answers are no fault of the last layer
                 seen.stuck = None
@@ -425,7 +461,7 @@ class Watch:
         record = Record({n: self.seen[n] for n in order if n in self.seen}, self.samples)
         _to_cpu(record.layers)
         self.seen, self.samples = {}, 0
-        self._layers = self._plan = self._functional = None
+        self._layers = self._plan = self._quick = None
         return record
 
 
@@ -436,10 +472,10 @@ class _Functions(TorchFunctionMode):
         super().__init__()
         self.watch, self.last, self.calls = watch, None, 0
 
-    def was_module(self, output: Any) -> None:
+    def was_module(self, output: Any) -> bool:
         """A module's hook has shown the same output: torch's modules call functions."""
-        if output is self.last:
-            self.calls -= 1
+        self.calls -= output is self.last
+        return output is self.last
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -9,6 +9,7 @@ import lightning as L
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from ..diagnostics import Curves, Report, diagnose
+from ..diagnostics.monitor import NetworkMonitor
 from .history import History
 from .logger import CurveLogger
 from .module import Classifier
@@ -66,7 +67,8 @@ def report(
     """Print the end of a run and write it to TensorBoard; return the scores and the verdict."""
     scores = closing_scores(history, test)
     curves = curves_of(trainer, history)
-    verdict = diagnose(curves) if curves else None
+    layers = [x.internals for x in trainer.callbacks if isinstance(x, NetworkMonitor)]  # type: ignore[attr-defined]
+    verdict = diagnose(curves, layers[0] if layers else None) if curves else None
     print_report(history, scores, verdict, str(trainer.strategy.root_device))
     if isinstance(logger := trainer.logger, CurveLogger):
         logger.at(len(history.rows))

@@ -49,6 +49,8 @@ class CurveLogger(TensorBoardLogger):
         purge_step: forget points from this x on (a resumed run writes them again).
     """
 
+    per_epoch = True
+
     def __init__(
         self,
         save_dir: str | Path,
@@ -59,6 +61,7 @@ class CurveLogger(TensorBoardLogger):
         super().__init__(save_dir, name, version, default_hp_metric=False)
         self._writers: dict[str, SummaryWriter] = {}
         self._purge_step, self._x, self._laid_out = purge_step, 0, False
+        self._charts: dict[str, dict[str, list[str]]] = {}
 
     def writer(self, stage: str) -> SummaryWriter:
         """Return the writer of the sub-run ``stage``; "" is the run itself."""
@@ -85,7 +88,7 @@ class CurveLogger(TensorBoardLogger):
             else:
                 self.experiment.add_scalar(name, value, self._x)
         if not self._laid_out and any(STAGE.fullmatch(name) for name in values):
-            self.experiment.add_custom_scalars(layout(values))
+            self.experiment.add_custom_scalars(layout(values, self._charts))
             self._laid_out = True
 
     @rank_zero_only
@@ -96,6 +99,14 @@ class CurveLogger(TensorBoardLogger):
         for summary in hparams_summary(plain(params), metrics or {}):
             self.experiment._get_file_writer().add_summary(summary)
         self.log_metrics(metrics or {})
+
+    def add_charts(self, charts: Mapping[str, Mapping[str, list[str]]]) -> None:
+        """Add ``{group: {title: patterns of tags}}`` to the Custom Scalars page.
+
+        The page is laid out with the first metrics; what comes later is not on it.
+        """
+        for group, page in charts.items():
+            self._charts.setdefault(group, {}).update(page)
 
     def at(self, epochs: int) -> None:
         """Write what follows at x = ``epochs``."""
@@ -121,17 +132,26 @@ class CurveLogger(TensorBoardLogger):
         self._purge_step = None
 
 
-def layout(names: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
-    """Return the Custom Scalars page for these metric names: no chart that would stay empty."""
+def layout(
+    names: Mapping[str, Any], more: Mapping[str, Mapping[str, list[str]]] | None = None
+) -> dict[str, dict[str, list[Any]]]:
+    """Return the Custom Scalars page for these metric names: no chart that would stay empty.
+
+    Args:
+        names: of the metrics.
+        more: further charts, ``{group: {title: patterns of tags}}``.
+    """
     curves = sorted({m[2] for m in map(STAGE.fullmatch, names) if m}, reverse=True)
     gaps = sorted((n for n in names if n.startswith("gap/")), reverse=True)
     page = {
-        "Learning curves": [(tag, tag) for tag in curves if not tag.endswith("_running")],
-        "Overfitting": [(f"{tag.removeprefix('gap/')} gap", tag) for tag in gaps],
-        "Optimisation": [("learning rate", "lr")],
+        "Learning curves": {tag: [f"^{tag}$"] for tag in curves if not tag.endswith("_running")},
+        "Overfitting": {f"{tag.removeprefix('gap/')} gap": [f"^{tag}$"] for tag in gaps},
+        "Optimisation": {"learning rate": ["^lr$"]},
     }
+    for group, charts in (more or {}).items():
+        page.setdefault(group, {}).update(charts)
     return {
-        group: {title: ["Multiline", [f"^{tag}$"]] for title, tag in charts}
+        group: {title: ["Multiline", tags] for title, tags in charts.items()}
         for group, charts in page.items()
         if charts
     }

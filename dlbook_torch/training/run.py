@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ..diagnostics import Report
+from ..diagnostics.monitor import NetworkMonitor, OverfittingMonitor
 from .checkpoints import Best, Last, RNGState
 from .console import Bar, quiet
 from .errors import UsageError, explain
@@ -28,6 +29,7 @@ from .report import print_scores
 from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
 from .start import Start
 
+MONITORS = {"overfitting_monitor": OverfittingMonitor, "network_monitor": NetworkMonitor}
 DEFAULTS = {
     "max_epochs": 10,
     "devices": 1,  # small networks: several processes cost more than they bring
@@ -66,8 +68,14 @@ class TrainingCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the one option that Lightning does not have."""
+        """Add the options that Lightning does not have."""
         parser.add_argument("--run", type=str | None, help="name of the run's folder")
+        for name, monitor in MONITORS.items():
+            path = f"{monitor.__module__.rpartition('.')[0]}.{monitor.__name__}"
+            parser.add_argument(
+                f"--{name}", type=monitor | None, default={"class_path": path}, help="null: none"
+            )
+            parser.callback_keys.append(name)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse; overridden because the parent warns about every call from Python."""
@@ -97,8 +105,10 @@ class TrainingCLI(LightningCLI):
     def _instantiate_trainer(
         self, config: dict[str, Any], callbacks: list[L.Callback]
     ) -> L.Trainer:
+        monitors = [monitor for monitor in callbacks if monitor is not None]
+        callbacks = []
         if self.subcommand == "fit":
-            callbacks = [*callbacks, *self._fit_callbacks(config)]
+            callbacks = [*monitors, *self._fit_callbacks(config)]
         if config["logger"] in (None, True):
             config["logger"] = self._logger() if self.folder.path else False
         if self.subcommand == "predict":

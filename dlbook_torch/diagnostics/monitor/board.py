@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping
 from math import isfinite, log10, nan
 from typing import Any
+from weakref import WeakSet
 
 import lightning as L
 from torch import Tensor
 
 from ..report import Report
 from ..run import Curves
-from .figure import pixels, verdict_figure
 
+_LAID_OUT: WeakSet[Any] = WeakSet()  # writers that have their page
 Charts = dict[str, dict[str, list[str]]]  # group: title: patterns of the tags
 LAYERS = {  # statistic: tag, title of its chart, how it is shown
     "dead": ("dead_percent", "dead units, % of a layer", lambda x: 100 * x),
@@ -25,28 +26,36 @@ LAYERS = {  # statistic: tag, title of its chart, how it is shown
     "activation_std": ("activation_std", "standard deviation of the outputs", float),
     "mean_drift": ("batchnorm_drift", "BatchNorm: running mean off the batch's, in std", float),
 }
-RISE = "overfitting/generalisation_loss_percent"
+RISE, GAP = "overfitting/generalisation_loss_percent", "overfitting/gap"
 
 
 class Board:
     """The TensorBoard loggers of a trainer; nothing happens where there is none.
 
-    A logger that counts in epochs (``per_epoch``) gets its points there, any other at the step. A
-    logger that has a page of its own (``add_charts``) is given the charts for it.
+    A logger that counts in epochs (``per_epoch``) gets its points there, any other at the step.
+
+    Args:
+        trainer: of the run.
+        own_page: also loggers with a page of their own, to which ``add_charts`` adds.
+        epoch: where the points belong; default: the present one.
     """
 
-    def __init__(self, trainer: L.Trainer):
+    def __init__(self, trainer: L.Trainer, own_page: bool = True, epoch: int | None = None):
         self.trainer = trainer
+        self.epoch = trainer.current_epoch if epoch is None else epoch
         loggers = trainer.loggers if trainer.is_global_zero else []
-        self.loggers = [x for x in loggers if hasattr(getattr(x, "experiment", None), "add_scalar")]
+        loggers = [x for x in loggers if own_page or not hasattr(x, "add_charts")]
+        self.loggers: list[Any] = [
+            x for x in loggers if hasattr(getattr(x, "experiment", None), "add_custom_scalars")
+        ]
 
     def __bool__(self) -> bool:
         return bool(self.loggers)
 
     def _x(self, logger: Any) -> int:
         if getattr(logger, "per_epoch", False):
-            return self.trainer.current_epoch + 1
-        return self.trainer.global_step
+            return self.epoch + 1
+        return max(self.trainer.global_step - 1, 0)  # where Lightning puts the same epoch's
 
     def scalar(self, tag: str, value: float) -> None:
         """Add a point, unless it is no finite number."""
@@ -66,30 +75,36 @@ class Board:
                 if x.numel() and x.isfinite().all():
                     logger.experiment.add_histogram(f"{kind}/{layer}", x, self._x(logger))
 
-    def charts(self, charts: Charts) -> bool:
-        """Lay the custom scalars page out; return whether a logger took it."""
-        charts = {group: page for group, page in charts.items() if page}
-        for logger in self.loggers if charts else ():
+    def early(self, charts: Charts) -> None:
+        """Give charts to the loggers that lay out a page of their own."""
+        for logger in self.loggers:
             if hasattr(logger, "add_charts"):
                 logger.add_charts(charts)
-            else:
-                logger.experiment.add_custom_scalars(
-                    {
-                        group: {title: ["Multiline", tags] for title, tags in page.items()}
-                        for group, page in charts.items()
-                    }
-                )
-        return bool(self.loggers and charts)
 
-    def verdict(self, report: Report, curves: Curves | None) -> None:
-        """Write the report, and draw the curves with the verdict."""
+    def page(self, charts: Charts) -> None:
+        """Lay the custom scalars page out in the others, once for each logger."""
+        page = {
+            group: {title: ["Multiline", tags] for title, tags in page.items()}
+            for group, page in charts.items()
+            if page
+        }
+        for logger in self.loggers if page else ():
+            if not hasattr(logger, "add_charts") and logger.experiment not in _LAID_OUT:
+                logger.experiment.add_custom_scalars(page)
+                _LAID_OUT.add(logger.experiment)
+
+    def text(self, report: Report) -> None:
+        """Write the report."""
         for logger in self.loggers:
             logger.experiment.add_text("verdict", report.markdown(), self._x(logger))
-            if curves is not None:
-                picture = pixels(verdict_figure(curves, report))
-                logger.experiment.add_image(
-                    "verdict/curves", picture, self._x(logger), dataformats="HWC"
-                )
+
+    def picture(self, report: Report, curves: Curves) -> None:
+        """Draw the curves with the verdict."""
+        from .figure import pixels, verdict_figure  # matplotlib takes a while
+
+        picture = pixels(verdict_figure(curves, report)) if self.loggers else None
+        for logger in self.loggers:
+            logger.experiment.add_image("curves", picture, self._x(logger), dataformats="HWC")
 
 
 def layer_charts(table: Mapping[str, Mapping[str, float]]) -> dict[str, list[str]]:

@@ -8,11 +8,12 @@ from ..report import Report
 from ..run import Curves
 
 COLORS = {"info": "tab:green", "notice": "tab:blue", "warning": "tab:orange", "error": "tab:red"}
+WIDE = 20.0  # a logarithmic axis hides where a curve turns; it has to be worth it
 
 
 def verdict_figure(curves: Curves, report: Report) -> Figure:
     """Draw both losses over the epochs, the best epoch, and where the verdict's finding began."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(5, 3.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     x = 1 + np.array([curves.epoch(e) for e in range(len(curves.train))])
     train, val = np.asarray(curves.train, float), np.asarray(curves.val, float)
@@ -31,8 +32,8 @@ def verdict_figure(curves: Curves, report: Report) -> Figure:
         axes.axvspan(since, max(x[-1], since), color=color, alpha=0.12)
         axes.axvline(since, color=color, linestyle="--", label=f"since epoch {since}")
     axes.set(xlabel="epoch", ylabel="loss")
-    positive = np.concatenate([y[np.isfinite(y)] for y in (train, val)])
-    if len(positive) and positive.min() > 0 and positive.max() > 50 * positive.min():
+    known = val[np.isfinite(val) & (val > 0)]
+    if len(known) == len(val) and known.max() > WIDE * known.min():
         axes.set_yscale("log")
     axes.set_title(f"{head.id} ({head.severity}, {head.confidence:.0%} sure)", color=color)
     axes.grid(alpha=0.3)
