@@ -52,6 +52,7 @@ def run(val, train=None, *, label="healthy", **more):
     start = calm | more.pop("start", {})
     train = list(val) if train is None else train
     curves = dict(val_loss=list(val), train_loss_eval=train, train_loss=train)
+    curves |= dict(test_loss=list(val), test_score=[0.8] * n)
     base = dict(
         label=label, classes=10, config={"data": "digits"}, layers=["0"], activations=["relu"]
     )
