@@ -288,6 +288,7 @@ def test_without_stop_the_run_goes_on():
 
 
 def watched(net, epochs=3, module=Module, **options):
+    """A run of 256 samples an epoch: two of them decide about a unit."""
     network, monitor = NetworkMonitor(verbose=False), OverfittingMonitor(verbose=False)
     fit(module(net, **options), network, monitor, epochs=epochs, data=loader(256))
     return monitor, network
@@ -302,7 +303,8 @@ def test_dead_units_are_found():
     net[0].bias.data[:6] = -100
     monitor, network = watched(net)
     assert found(monitor, "dead_relu").numbers["net.0"] == pytest.approx(0.6)
-    assert network.table["dead"]["net.0"] == pytest.approx(0.6)
+    seen = [row["values"].get("dead", {}).get("net.0") for row in network.rows]
+    assert seen == [None, pytest.approx(0.6), None]
 
 
 def test_units_that_die_in_the_middle_of_a_run_are_found_within_three_epochs():
@@ -376,8 +378,8 @@ def test_a_healthy_network_has_nothing_to_report(capsys):
 def test_without_its_partner_the_network_monitor_judges_alone(capsys):
     net = mlp(4, 10, 10, 3)
     net[0].bias.data.fill_(-100)
-    network = NetworkMonitor()
-    fit(Module(net), network, epochs=4)
+    network = NetworkMonitor(samples=64)
+    fit(Module(net), network, epochs=5)
     assert "dead_relu" in ids(network)
     lines = capsys.readouterr().out.splitlines()
     assert sum("dead_relu" in line for line in lines) == 1  # said once, not every epoch
@@ -391,7 +393,7 @@ def test_a_finding_is_said_again_only_when_it_gets_worse(capsys):
                 pl_module.net[0].bias.data[:dead] = -100
 
     net = mlp(4, 10, 10, 3)
-    fit(Module(net, lr=1e-9), NetworkMonitor(), Worse(), epochs=12, data=loader(256))
+    fit(Module(net, lr=1e-9), NetworkMonitor(samples=256), Worse(), epochs=12, data=loader(256))
     lines = [x for x in capsys.readouterr().out.splitlines() if "dead_relu" in x]
     assert [re.match(r"epoch (\d+): (\w+):", line).groups()[1] for line in lines] == [
         "warning",
@@ -522,7 +524,7 @@ def test_only_some_steps_are_measured(monkeypatch):
 @pytest.mark.filterwarnings("ignore:It is recommended to use .self.log")
 def test_two_processes_join_what_they_saw(tmp_path):
     keep = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
-    network, monitor = NetworkMonitor(every_n_steps=1), OverfittingMonitor(stop=True)
+    network, monitor = NetworkMonitor(1, samples=64), OverfittingMonitor(stop=True)
     net = mlp(4, 2, 3)
     with torch.no_grad():  # unit 0 fires for x0 > 10, in the second process alone
         net[0].weight.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0]]))
@@ -581,10 +583,10 @@ def test_what_was_said_is_not_said_again_after_a_resume(tmp_path, capsys):
         return Module(net)
 
     last = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
-    fit(dead(), NetworkMonitor(), last, epochs=3)
+    fit(dead(), NetworkMonitor(samples=64), last, epochs=3)
     assert "dead_relu" in capsys.readouterr().out
     again = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
-    done = trainer(NetworkMonitor(), again, epochs=5)
+    done = trainer(NetworkMonitor(samples=64), again, epochs=5)
     done.fit(dead(), loader(), loader(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert capsys.readouterr().out == ""
 
@@ -608,7 +610,7 @@ def page(accumulator):
 
 
 def test_any_tensorboard_gets_one_page_and_the_verdict_once(tmp_path):
-    monitor, network = OverfittingMonitor(verbose=False), NetworkMonitor(histograms=4)
+    monitor, network = OverfittingMonitor(verbose=False), NetworkMonitor(samples=64, histograms=4)
     logger = TensorBoardLogger(tmp_path, "", "")
     fit(Overfits(), monitor, network, epochs=12, logger=logger)
     log = events(tmp_path)
@@ -724,7 +726,7 @@ def test_a_residual_network_is_watched_layer_by_layer(tmp_path):
         torch.randn(32, 3, 32, 32, generator=g), torch.randint(10, (32,), generator=g)
     )
     data = DataLoader(images, 16)
-    monitor, network = OverfittingMonitor(), NetworkMonitor()
+    monitor, network = OverfittingMonitor(), NetworkMonitor(samples=32)
     logger = TensorBoardLogger(tmp_path, "", "")
     fit(ResNet(), monitor, network, data=data, val=data, epochs=1, logger=logger)
     assert len(network.layers) == 21  # 20 convolutions and the classifier

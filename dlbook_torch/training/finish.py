@@ -67,7 +67,7 @@ def report(
     """Print the end of a run and write it to TensorBoard; return the scores and the verdict."""
     scores = closing_scores(history, test)
     curves = curves_of(trainer, history)
-    layers = [x.internals for x in trainer.callbacks if isinstance(x, NetworkMonitor)]  # type: ignore[attr-defined]
+    layers = [x.telling for x in trainer.callbacks if isinstance(x, NetworkMonitor)]  # type: ignore[attr-defined]
     verdict = diagnose(curves, layers[0] if layers else None) if curves else None
     print_report(history, scores, verdict, str(trainer.strategy.root_device))
     if isinstance(logger := trainer.logger, CurveLogger):

@@ -193,7 +193,10 @@ class TrainingCLI(LightningCLI):
         """Strategies that spawn or fork train in copies of this process."""
         last = self._checkpoints / "last.ckpt"
         if self.folder.new and not self.folder.trained and last.is_file():
-            self.history.load_state_dict(read_checkpoint(last)["callbacks"]["History"])
+            states = read_checkpoint(last)["callbacks"]
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, History | OverfittingMonitor | NetworkMonitor):
+                    callback.load_state_dict(states[callback.state_key])
             self.folder.trained = True
 
     def validate(self, **kwargs: Any) -> None:

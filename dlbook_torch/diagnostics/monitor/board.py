@@ -108,11 +108,16 @@ class Board:
 
 
 def layer_charts(table: Mapping[str, Mapping[str, float]]) -> dict[str, list[str]]:
-    """Return the charts that the statistics fill, by title."""
+    """Return the charts that the statistics fill, by title.
+
+    The share of dead units comes late, when enough samples were seen; that of zeros at once.
+    """
+    known = {name for name, row in table.items() if any(map(isfinite, row.values()))}
+    known |= {"dead"} if "zero" in known else set()
     return {
         title: [f"^layers_{tag}/"]
         for statistic, (tag, title, _) in LAYERS.items()
-        if any(isfinite(value) for value in table.get(statistic, {}).values())
+        if statistic in known
     }
 
 

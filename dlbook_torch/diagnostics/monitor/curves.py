@@ -171,7 +171,7 @@ class OverfittingMonitor(Voice, EarlyStopping):
             self._stop(trainer)
 
     def _internals(self, trainer: L.Trainer) -> Internals | None:
-        found = [monitor.internals for monitor in _network_monitors(trainer)]
+        found = [monitor.telling for monitor in _network_monitors(trainer)]
         return found[0] if found else None
 
     def _note(self, trainer: L.Trainer, epoch_over: bool) -> None:

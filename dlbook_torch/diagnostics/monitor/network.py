@@ -14,6 +14,7 @@ from .board import Board, layer_charts
 from .losses import StepLosses, everybodys, joined
 from .voice import Voice, at_least, numbered
 
+ENOUGH_ROWS = 3  # as many checks as a vanishing gradient has to last (SageMaker Debugger)
 Table = dict[str, dict[str, float]]
 
 
@@ -31,8 +32,8 @@ class NetworkMonitor(Voice, L.Callback):
 
     Args:
         every_n_steps: measure one step in so many, the first of an epoch among them.
-        samples: a unit is dead if it was never above 0 on at least so many samples, or on all
-            samples of an epoch, or of several short ones.
+        samples: a unit is dead if it was never above 0 on at least so many samples, of one epoch
+            or of several short ones.
         histograms: draw outputs and weights in TensorBoard every so many epochs; 0: never.
         verbose: print a line when something is found, or gets worse.
 
@@ -77,6 +78,11 @@ class NetworkMonitor(Voice, L.Callback):
             activations=tuple(self.layers.values()),
             epochs=numbered(self.rows),
         )
+
+    @property
+    def telling(self) -> Internals | None:
+        """All rows, once there are enough: the first steps of a run are like no others."""
+        return self.internals if len(self.rows) >= ENOUGH_ROWS else None
 
     # a step
 
@@ -162,11 +168,11 @@ class NetworkMonitor(Voice, L.Callback):
         self.close(trainer)
         if not self._led(trainer) and self.rows:
             Board(trainer).page({"Layers": layer_charts(self.table)})
-            self.judge(trainer, self.rows[-1]["epoch"], self._curves(), self.internals)
+            self.judge(trainer, self.rows[-1]["epoch"], self._curves(), self.telling)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self._led(trainer) and self.rows:
-            self.judge(trainer, self.rows[-1]["epoch"], self._curves(), self.internals, over=True)
+            self.judge(trainer, self.rows[-1]["epoch"], self._curves(), self.telling, over=True)
 
     def close(self, trainer: L.Trainer) -> None:
         """Make a row of what was measured since the last one, if anything was."""
@@ -174,10 +180,9 @@ class NetworkMonitor(Voice, L.Callback):
         if watch is None or not any("gradient_norm" in s.values for s in watch.seen.values()):
             return
         found = everybodys(trainer, watch.take())
-        whole = self._watched == self._batches
         self._batches = self._watched = 0
         record = reduce(Record.join, found, self._carried)
-        enough = record.samples >= self.samples or whole
+        enough = record.samples >= self.samples
         self._carried = Record() if enough else record.units()
         self.table = record.statistics(units=enough)
         (loss,) = joined(trainer, [self._losses.mean(trainer)])
