@@ -132,11 +132,11 @@ def healthy(split: SplitName, seed: int, draw: Draw) -> Config:
         data = draw.choice(["fashion", "fashion", "teacher", "reg"])
         arch = "conv" if data == "fashion" and draw.random() < 0.6 else "mlp"
         depth = draw.choice([1, 2]) if arch == "conv" else draw.choice([2, 3, 4])
-        width = draw.choice([8, 12]) if arch == "conv" else draw.choice([48, 96, 160])
+        width = draw.choice([6, 10]) if arch == "conv" else draw.choice([48, 96, 160])
         act = draw.choice(["relu", "relu", "elu", "silu", "tanh", "sigmoid"])
         opt = draw.choice(["nesterov", "rmsprop", "adamw", "nadam", "adagrad"])
         schedule = draw.choice(["constant", "step", "exponential", "warm-up"])
-        bs = draw.choice([50, 100])
+        bs = 50 if arch == "conv" else draw.choice([50, 100])
     if data in ("gmm", "teacher", "reg"):  # a wide or deep network overfits there
         width, depth = min(width, 48 if split == "held-out" else 64), min(depth, 2)
     if act == "sigmoid" and (arch == "conv" or data != "digits"):
