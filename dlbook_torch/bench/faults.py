@@ -1,16 +1,17 @@
 """Training runs with a planted fault, and healthy ones: what is planted and what is right to say.
 
-The diagnostics are judged on two splits that share no seed and no family member:
+The diagnostics are judged on two splits that share no task, no seed, and no width, update rule or
+batch size of a healthy run:
 
 * **development**, on which thresholds may be chosen: digits and a mixture of Gaussians; fully
   connected networks of 1 to 3 hidden layers of 32, 64 or 128 units; ReLU, LeakyReLU, tanh,
   sigmoid, GELU; SGD with momentum, Adam; constant and cosine rates; seeds from 0.
 * **held-out**, on which they are reported, and which nothing was fitted to: a part of
-  Fashion-MNIST, a teacher's classes, a regression; convolutional networks, and fully connected ones
-  of 2 to 4 hidden layers of 48, 96 or 160 units; ReLU, ELU, SiLU, tanh, sigmoid; Nesterov, RMSprop,
-  AdamW, NAdam, Adagrad; constant, stepped, warmed-up and exponential rates; seeds from 1000. Sizes
-  of the faults are drawn from the same ranges, the shift of the validation set is of another kind
-  in half of the runs.
+  Fashion-MNIST, a teacher's classes, a regression; convolutional networks of 6 or 10 channels, and
+  fully connected ones of 2 to 4 hidden layers of 48, 96 or 160 units; ReLU, ELU, SiLU, tanh,
+  sigmoid; Nesterov, RMSprop, AdamW, NAdam, Adagrad; constant, stepped, warmed-up and exponential
+  rates; seeds from 1000. The sizes of the faults are drawn from the same ranges; the shift of the
+  validation set is of another kind in half of the runs.
 
 What a family's runs are called is the fault that was planted. Whether it did harm is decided by
 :func:`outcome` from a test set that no diagnosis sees; runs whose outcome does not fit are dropped,
