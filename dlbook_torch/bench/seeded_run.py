@@ -337,7 +337,7 @@ def beginning(c: Config, sets: Sets, layers: list[Layer], loss: Any, net: Any) -
     net.zero_grad()
     counts = t.bincount(minlength=TASKS[c.data].outputs) if t.dtype == torch.long else None
     return {
-        "weight_variance": [_plain(float(layer.affine.weight.detach().var())) for layer in layers],
+        "weight_variance": [_plain(_variance(layer.affine.weight)) for layer in layers],
         "gradient_spread": [_plain(s) for s in spread],
         "input_mean": float(x.mean()),
         "input_low": float(x.min()),
@@ -379,6 +379,10 @@ def _units(fires: Tensor) -> Tensor:
 def _flat(layer: Layer) -> float:
     low, high = FLAT_ENDS["tanh" if isinstance(layer.act, nn.Tanh) else "sigmoid"]
     return float(((layer.pre < low) | (layer.pre > high)).float().mean())
+
+
+def _variance(weight: Tensor) -> float:
+    return float(weight.detach().var()) if weight.numel() > 1 else nan
 
 
 def _plain(value: Any) -> Any:
