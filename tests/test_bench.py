@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from dlbook_torch.bench import cli, data, optim
+from dlbook_torch.bench import cli, data, monitor, optim
 from tests.idx import use_mnist
 
 
@@ -70,6 +70,21 @@ def test_ratio_is_the_median_to_torchs_time_in_the_same_round(monkeypatch):
 
     steps = {name: functools.partial(step, name) for name in lasts}
     assert optim.ratios(steps, rounds=3) == {"torch": 1.0, "ours": 1.0}  # of 1/2, 1 and 3
+
+
+def test_cost_of_the_monitors_is_the_median_ratio_in_the_same_round():
+    def fit(steps):
+        watch = monitor.Stopwatch()
+        watch.steps, watch.rest, watch.count = [99.0, next(steps)], [99.0, 1.0], 10
+        return watch
+
+    fits = {
+        "without": functools.partial(fit, iter([1.0, 2.0, 4.0])),
+        "with": functools.partial(fit, iter([1.1, 2.2, 8.0])),
+    }
+    found = monitor.costs(fits, rounds=3)
+    assert found["without"] == (200.0, 1.0, 1000.0)
+    assert found["with"] == pytest.approx((220.0, 1.1, 1000.0))
 
 
 @pytest.mark.parametrize(

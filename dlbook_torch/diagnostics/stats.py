@@ -187,6 +187,7 @@ class Watch:
     ``start`` and ``stop`` enclose a forward pass; ``gradients``, ``before_update`` and
     ``after_update`` belong to the step that follows it; ``take`` returns what was seen since the
     last ``take``. Nothing stays hooked in between, and nothing waits for a GPU before ``take``.
+    Activations that are functions are looked for in the first pass, and later if there were any.
 
     Args:
         network: any module; its layers may change between two passes.
@@ -207,6 +208,7 @@ class Watch:
         self._before: dict[str, Tensor] = {}
         self._full = self._keep = self._counted = False
         self._open: tuple[str, nn.Module, Tensor] | None = None
+        self._functions: bool | None = None  # activations are functions; None: not known yet
         self._answered: tuple[str, nn.Module] | None = None  # whose activation was seen last
         self._last = ""
 
@@ -233,7 +235,7 @@ class Watch:
         """
         self.stop()
         self._full, self._keep, self._counted = full, keep, False
-        if not full and self._quick:
+        if not full and self._quick and not self._functions:
             self._handles = [
                 module.register_forward_hook(self._quick_hook(*layer))
                 for module, layer in self._quick.items()
@@ -243,7 +245,7 @@ class Watch:
             self._plan = list(self._hooks())
         self._quick = {}
         self._handles = [module.register_forward_hook(hook) for module, hook in self._plan]
-        if not _compiled(self.network):
+        if self._functions is not False and not _compiled(self.network):
             self._mode = _Functions(self)
             self._mode.__enter__()
 
@@ -262,8 +264,8 @@ class Watch:
         """Take the hooks away; may be called at any time."""
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
-            if self._mode.calls:  # functions as activations: the mode is needed
-                self._quick = None
+            if self._counted:
+                self._functions = self._mode.calls > 0
             self._mode = None
         for handle in self._handles:
             handle.remove()
