@@ -360,6 +360,7 @@ def test_autotrainer_looks_only_at_runs_of_low_accuracy():
     calm = run([1.0] * 3, train_acc=[0.1, 0.3, 0.5])
     assert rivals.autotrainer(calm) is None
     assert rivals.autotrainer(calm | {"train_acc": [0.5, 0.5, 0.5]}) == 2
+    assert rivals.autotrainer(calm | {"train_acc": [None] * 3}) is None  # a regression
 
 
 def test_a_tool_alarms_with_its_first_rule():

@@ -233,16 +233,14 @@ def tools(runs: Sequence[Run], said: dict[str, list[Verdict]]) -> Sheet:
 
 
 def outcomes(runs: Sequence[Run]) -> str:
-    """How many runs were kept, as a sentence."""
+    """How many runs were kept, as a sentence or two."""
     kept = [run for run in runs if verified(run)]
-    well = [run for run in runs if run["label"] == "healthy"]
-    count = Counter(outcome(run) for run in well)
-    others = ", ".join(f"{n} {name}" for name, n in count.most_common() if name != "well")
-    return (
-        f"{len(runs)} runs in {len({run['label'] for run in runs})} families (healthy among them), "
-        f"{len(kept)} of them verified by their outcome; of {len(well)} healthy settings "
-        f"{count['well']} ended well ({others or 'all'})."
-    )
+    text = f"{len(runs)} runs, {len(kept)} of them verified by their outcome."
+    count = Counter(outcome(run) for run in runs if run["label"] == "healthy")
+    if not count:
+        return text
+    ended = ", ".join(f"{n} {name}" for name, n in count.most_common())
+    return f"{text} Of {count.total()} healthy settings ended: {ended}."
 
 
 def renewed(text: str, content: str) -> str:

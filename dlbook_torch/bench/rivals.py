@@ -251,10 +251,15 @@ UMLAUT: dict[str, Rule] = {
 
 
 def autotrainer(run: Run) -> int | None:
-    """Its five problems, looked for only where the accuracy stays below 0.7 or hardly moves."""
+    """Its five problems, looked for only where the accuracy stays below 0.7 or hardly moves.
+
+    It says nothing of a run that has no accuracy.
+    """
     accuracy = series(run, "train_acc")
+    if np.isnan(accuracy).all():
+        return None
     gains = np.diff(accuracy)
-    best = np.nanmax(accuracy) if not np.isnan(accuracy).all() else nan
+    best = np.nanmax(accuracy)
     stuck = len(gains) > 0 and not np.nanmax(gains, initial=-1.0) >= 0.01
     if best >= 0.7 and not stuck:
         return None
