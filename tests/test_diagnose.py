@@ -536,3 +536,25 @@ def test_facts_are_those_of_the_run():
     assert f.baseline == pytest.approx(GUESS)
     assert f.val_skill == pytest.approx((0.94 - 0.1) / 0.9, abs=0.01)
     assert f.accuracy_gap == pytest.approx(0.02, abs=0.005)
+
+
+def test_two_losses_that_are_the_same_are_of_the_same_samples():
+    loss = 2 * 0.8 ** np.arange(30) + 0.2
+    report = diagnose(Curves(loss, loss * (1 + 1e-6)))
+    assert (report.headline.id, report.headline.severity) == ("data_suspect", "warning")
+    assert "training samples" in report.headline.sentence
+    assert diagnose(Curves(loss, loss)).headline.id == "converged"  # one curve, given twice
+    assert diagnose(Curves(loss, loss * 1.01)).headline.id == "converged"
+    assert diagnose(Curves(loss, loss * (1 + 1e-6), measured=False)).headline.id == "converged"
+    guessing = np.full(30, log(10))
+    assert diagnose(Curves(guessing, guessing + 1e-6, classes=10)).headline.id == "not_learning"
+
+
+@pytest.mark.parametrize("accuracy, found", [(0.97, True), (0.3, False)])
+def test_two_softmaxes_are_known_late_where_the_first_is_soft_at_first(accuracy, found):
+    """A soft answer costs more than the law: ln(1 + 9/e) and the share of errors."""
+    soft = 0.5 * 0.7 ** np.arange(30)
+    right = np.full(30, accuracy)
+    loss = log(1 + 9 / e) + (1 - accuracy) + soft
+    report = diagnose(Curves(loss, loss + 0.002, right, right, classes=10))
+    assert any(x.id == "double_softmax" for x in report.findings) == found

@@ -10,8 +10,9 @@ batch size of a healthy run:
   Fashion-MNIST, a teacher's classes, a regression; convolutional networks of 6 or 10 channels, and
   fully connected ones of 2 to 4 hidden layers of 48, 96 or 160 units; ReLU, ELU, SiLU, tanh,
   sigmoid; Nesterov, RMSprop, AdamW, NAdam, Adagrad; constant, stepped, warmed-up and exponential
-  rates; seeds from 1000. The sizes of the faults are drawn from the same ranges; the shift of the
-  validation set is of another kind in half of the runs.
+  rates; seeds from 2000: those from 1000 were diagnosed before two rules were added on the
+  development split, and are spent. The sizes of the faults are drawn from the same ranges; the
+  shift of the validation set is of another kind in half of the runs.
 
 What a family's runs are called is the fault that was planted. Whether it did harm is decided by
 :func:`outcome` from a test set that no diagnosis sees; runs whose outcome does not fit are dropped,
@@ -28,7 +29,7 @@ from typing import Any, Literal
 from .tasks import TASKS
 
 SplitName = Literal["development", "held-out"]
-FIRST_SEED: dict[SplitName, int] = {"development": 0, "held-out": 1000}
+FIRST_SEED: dict[SplitName, int] = {"development": 0, "held-out": 2000}
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,10 @@ BY_HEART = 2.0  # notes 4.3: accuracies apart are overfitting; and the losses, b
 SHIFT_RUNNING, SHIFT_MEASURED, SHIFT_LASTS = 1.15, 1.5, 1.15
 SHIFT_EPOCHS = 3  # the first alone may be off while BatchNorm's averages settle
 LEAK = 0.85  # validation loss over training loss, both in eval mode
-SOFTMAX_TWICE, SOFTMAX_RANGE, SOFTMAX_EXCESS = 0.12, 0.15, 1.1
+SAME, CHANGE = 1e-3, 0.1  # distance of the two losses in every epoch; what they change by
+# distance from the law of two softmaxes; how far the accuracy must move to show it, or how many
+# times the loss of an answer that knows its accuracy the loss is; how many it is at least
+SOFTMAX_TWICE, SOFTMAX_RANGE, SOFTMAX_SURE, SOFTMAX_EXCESS = 0.12, 0.15, 3.0, 1.1
 
 
 def overfitting(f: Facts) -> Iterator[Finding]:
@@ -155,7 +158,8 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
 
     Such logits lie in [0, 1], so a sample that is surely right costs ln(1 + (C-1)/e) and one that
     is surely wrong costs 1 more. The loss is then that floor plus the share of errors, in every
-    epoch, and above the loss of an answer that knows nothing but its accuracy.
+    epoch, and above the loss of an answer that knows nothing but its accuracy. Where it is far
+    above that, the later half of the epochs is enough.
     """
     accuracy, C = f.val_accuracy, f.curves.classes
     if accuracy is None or C is None or f.n < 4:
@@ -163,17 +167,20 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
     floor = log(1 + (C - 1) / e)
     off = f.v - floor - (1 - accuracy)
     allowed = SOFTMAX_TWICE + 2 * min(f.noise_v, 0.05 * floor)
-    sure = np.ptp(accuracy) >= SOFTMAX_RANGE and f.smooth_v.min() > 0.95 * floor
     excess = f.v_end / float(guess(np.array([np.nanmedian(accuracy[-3:])]), C)[0])
-    if not sure or np.nanquantile(abs(off), 0.95) > allowed or excess < SOFTMAX_EXCESS:
+    plain = excess >= SOFTMAX_SURE and np.nanmin(off) > -allowed
+    law = off[f.n // 2 :] if plain else off  # the first softmax may be soft at first
+    sure = plain or np.ptp(accuracy) >= SOFTMAX_RANGE
+    sure = sure and f.smooth_v.min() > 0.95 * floor
+    if not sure or np.nanquantile(abs(law), 0.95) > allowed or excess < SOFTMAX_EXCESS:
         return
     yield finding(
         "double_softmax",
         f"With {C} classes two softmaxes cannot get below {floor:.4g}; the validation loss stays "
-        f"within {np.nanmax(abs(off)):.2g} of that plus the share of errors in every epoch, and "
-        f"ends at {f.v_end:.4g} although {np.nanmedian(accuracy[-3:]):.1%} of the answers are "
-        "right.",
-        {"floor": floor, "off": float(np.nanmax(abs(off))), "excess": excess},
+        f"within {np.nanmax(abs(law)):.2g} of that plus the share of errors"
+        f"{' in the later half' if plain else ''}, and ends at {f.v_end:.4g} although "
+        f"{np.nanmedian(accuracy[-3:]):.1%} of the answers are right.",
+        {"floor": floor, "off": float(np.nanmax(abs(law))), "excess": excess},
         confidence=certainty(excess, SOFTMAX_EXCESS),
         since=f.epoch(0),
     )
@@ -198,6 +205,29 @@ def backwards(f: Facts) -> Iterator[Finding]:
             "labels are wrong, or validation samples were trained on.",
             cures="labels leak compare_sets",
         )
+
+
+def same_samples(f: Facts) -> Iterator[Finding]:
+    """S16: the two losses agree in every epoch, as two samples of the same data never do.
+
+    Equal to the last digit they are more likely one curve that was given twice.
+    """
+    if f.n < MIN_EPOCHS or f.alone or not f.curves.measured or nothing_learned(f):
+        return
+    apart = abs(f.v - f.t) / np.maximum(abs(f.t), np.finfo(float).tiny)
+    if not 0 < apart.max() <= SAME or np.ptp(f.v) < CHANGE * f.scale:
+        return
+    yield finding(
+        "data_suspect",
+        f"{f.levels()}: in no epoch are they further apart than {apart.max():.1g} of the loss.",
+        {"apart": float(apart.max())},
+        confidence=certainty(SAME, float(apart.max())),
+        since=f.epoch(0),
+        severity="warning",
+        sentence="The training and the validation loss are the same in every epoch: the validation "
+        "samples are training samples.",
+        cures="leak compare_sets",
+    )
 
 
 def _middle(accuracy: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def vanishing_gradients(x: Layers) -> Iterator[Finding]:
     if size is None or size.shape[1] < 2:
         return
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = first_of(size) / np.nanmax(size, axis=1)
+        share = first_of(size) / np.fmax.reduce(size, axis=1)
     low = (share > 0) & (share < VANISHED)
     checks = min(VANISHED_CHECKS, len(low))
     if not low[-checks:].all():

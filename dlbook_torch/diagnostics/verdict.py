@@ -14,6 +14,7 @@ from .generalisation import (
     double_softmax,
     gap,
     overfitting,
+    same_samples,
     validation_shift,
 )
 from .progress import MODEST, bad_start, diverging, does_well, not_learning, oscillating
@@ -95,6 +96,7 @@ RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     not_learning,
     oscillating,
     backwards,
+    same_samples,
     bad_start,
 )
 
