@@ -207,10 +207,15 @@ def fullest(rows: Sequence[Rule]) -> Sequence[Rule]:
     return list({rule.name: rule for rule in rows}.values())
 
 
-def few(rows: Sequence[Rule]) -> Sequence[Rule]:
-    """Those, and the rows whose rate is a tensor."""
-    full = fullest(rows)
-    return [rule for rule in rows if rule in full or isinstance(rule.kwargs.get("lr"), Tensor)]
+def with_tensor_rate(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """The rows whose rate is a tensor, of the rules that take one beside ``foreach``."""
+    return [rule for rule in in_groups(rows) if isinstance(rule.kwargs.get("lr"), Tensor)]
+
+
+def fullest_or_tensor_rate(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """The fullest rows, and those with a tensor rate of the rules that do not."""
+    others = [rule for rule in rows if isinstance(rule.kwargs.get("lr"), Tensor)]
+    return [*fullest(rows), *(rule for rule in others if not rule.takes_groups())]
 
 
 def with_velocity(rows: Sequence[Rule]) -> Sequence[Rule]:
@@ -268,9 +273,12 @@ UPDATES: list[Promise] = [
     Promise("sparse-foreach", partial(checks.sparse, foreach=True), in_groups),
     Promise("handwritten", checks.handwritten_rule, required=True),
     Promise("handwritten-foreach", partial(checks.handwritten_rule, foreach=True), in_groups),
-    Promise("compile", checks.compiles_rule, few, column="compile"),
+    Promise("compile", checks.compiles_rule, fullest_or_tensor_rate, column="compile"),
     Promise(
-        "compile-foreach", partial(checks.compiles_rule, foreach=True), fullest, column="compile"
+        "compile-foreach",
+        partial(checks.compiles_rule, foreach=True),
+        with_tensor_rate,
+        column="compile",
     ),
 ]
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import inf
 from typing import Any
 
@@ -35,11 +36,16 @@ def seen(pair: Pair) -> Snapshot:
     ]
 
 
+@cache
+def _drawn(shape: torch.Size, dtype: torch.dtype, step: int, place: int) -> Tensor:
+    draw = torch.Generator().manual_seed(100 * step + place)
+    g = torch.randn(shape, dtype=dtype, generator=draw)
+    return g.masked_fill(torch.arange(g.numel()).view(shape) % 4 == step % 8, 0)
+
+
 def gradient(p: Tensor, step: int, place: int) -> Tensor:
     """A random gradient, the same for every rule that is here at this step; a part of it is 0."""
-    draw = torch.Generator().manual_seed(100 * step + place)
-    g = torch.randn(p.shape, dtype=p.dtype, generator=draw).to(p.device)
-    return g.masked_fill(torch.arange(g.numel()).view(g.shape).to(g.device) % 4 == step % 8, 0)
+    return _drawn(p.shape, p.dtype, step, place).to(p.device, copy=True)
 
 
 def walk(pair: Pair, steps: int = 25, start: int = 0) -> list[Snapshot]:
