@@ -480,6 +480,12 @@ def test_the_worst_comes_first_and_nothing_twice():
     assert len(ids(report)) == len(report.findings)
 
 
+def test_small_steps_of_dead_units_are_not_the_learning_rates_fault():
+    small = dict(update_ratio=[1e-6] * 3)
+    assert "lr_too_low" in ids(diagnose(STUCK, layers(dead=[0.1, 0.1, nan], **small)))
+    assert "lr_too_low" not in ids(diagnose(STUCK, layers(dead=[0.95, 0.3, nan], **small)))
+
+
 def test_a_report_is_text_and_data():
     report = diagnose(RUNS["overfitting"], layers(dead=[0.3, 0.1, nan]))
     assert isinstance(report, Report)

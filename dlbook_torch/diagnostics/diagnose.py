@@ -32,6 +32,7 @@ DECISIVE = 0.6  # share of a layer's units
 SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
 JUMPY = 0.05  # noise of the training loss, as a share of its level
 SMALL_STEPS = {"lr_too_low", "vanishing_gradients"}
+STOPS = {"dead_relu", "saturated"}  # units that pass no gradient: steps are small because of them
 NEAR_ZERO = 0.1  # training loss, as a share of that of guessing
 LEARNED, LEARNED_OF_FIRST = 0.7, 0.3  # skill in training; share of the first loss that is left
 
@@ -137,8 +138,11 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
     shifted = next((x.numbers["first"] for x in found if x.id == "validation_shift"), 0.0)
     apart = [names[name] for name in SETS_APART & set(names) if shifted >= SURE_SHIFT]
     fine = learned(f) and not failed and "diverging" not in names
+    stopped = any(x.id in STOPS and x.severity == "error" and decisive(x) for x in found)
     for x in found:
         harmless = (x.id == "lr_too_high" and not jumpy(f)) or (x.id in SMALL_STEPS and fitted(f))
+        if x.id == "lr_too_low" and stopped:
+            continue
         if harmless:
             yield replace(x, severity="notice")
         elif x.id in CAUSES and failed and decisive(x):
