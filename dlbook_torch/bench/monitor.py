@@ -50,7 +50,7 @@ class Turns(L.Callback):
         trainer.callbacks = [*(self.monitors if self._form == BOTH else []), self]  # type: ignore[attr-defined]
         self._start = process_time()
 
-    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._end = process_time()
 
