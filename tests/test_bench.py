@@ -73,18 +73,27 @@ def test_ratio_is_the_median_to_torchs_time_in_the_same_round(monkeypatch):
 
 
 def test_cost_of_the_monitors_is_the_median_ratio_in_the_same_round():
-    def fit(steps):
-        watch = monitor.Stopwatch()
-        watch.steps, watch.rest, watch.count = [99.0, next(steps)], [99.0, 1.0], 10
-        return watch
+    steps = [(0.001, 0.001, 0.0011), (0.002, 0.002, 0.0022), (0.004, 0.003, 0.008)]
+    rounds = [{f: (s, 0.01) for f, s in zip(monitor.FORMS, row, strict=True)} for row in steps]
+    found = monitor.costs(rounds)
+    assert found[monitor.BASE] == pytest.approx((2, 1, 10))
+    assert found[monitor.BOTH] == pytest.approx((2.2, 1.1, 10))
 
-    fits = {
-        "without": functools.partial(fit, iter([1.0, 2.0, 4.0])),
-        "with": functools.partial(fit, iter([1.1, 2.2, 8.0])),
-    }
-    found = monitor.costs(fits, rounds=3)
-    assert found["without"] == (200.0, 1.0, 1000.0)
-    assert found["with"] == pytest.approx((220.0, 1.1, 1000.0))
+
+def test_the_monitors_watch_every_third_epoch_alone(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    epochs = []
+
+    class Spy(monitor.NetworkMonitor):
+        def on_train_batch_start(self, trainer, *args):
+            super().on_train_batch_start(trainer, *args)
+            epochs.append(trainer.current_epoch)
+
+    monkeypatch.setattr(monitor, "NetworkMonitor", Spy)
+    (times,) = monitor.watch(monitor.digits, rounds=1)
+    assert set(times) == set(monitor.FORMS)
+    assert len(set(epochs)) == 2
+    assert all(step > 0 and rest > 0 for step, rest in times.values())
 
 
 @pytest.mark.parametrize(

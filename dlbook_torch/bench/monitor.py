@@ -1,9 +1,8 @@
-"""What the monitors cost: an epoch of training with both, against one without."""
+"""What the monitors cost: epochs of one training with both, against epochs without."""
 
 import random
-from collections.abc import Callable, Mapping
-from functools import partial
-from statistics import mean, median
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Any
@@ -22,29 +21,46 @@ from ..training import Classifier
 from ..training.console import quiet
 from .machine import machine
 
-BASE = "without"
-Fit = Callable[[], "Stopwatch"]
+BASE, AGAIN, BOTH = "without", "without, again", "with both"
+FORMS = (BASE, AGAIN, BOTH)
+Time = tuple[float, float]  # of a step, and between the last step of an epoch and the next epoch
+Make = Callable[[], tuple[L.LightningModule, L.LightningDataModule]]
 
 
-class Stopwatch(L.Callback):
-    """Process time of every epoch's steps, of all that lies between them, and their number."""
+class Turns(L.Callback):
+    """Put the monitors in and take them out, an epoch at a time, and note the process time.
 
-    def __init__(self) -> None:
-        self.steps: list[float] = []
-        self.rest: list[float] = []
-        self.count = 0
+    In a round every form has one epoch, in an order drawn anew; so what disturbs disturbs all
+    alike. The first round warms up.
+    """
+
+    def __init__(self, monitors: Sequence[L.Callback]):
+        self.monitors = list(monitors)
+        self.rounds: list[dict[str, Time]] = []
+        self._left: list[str] = []
+        self._form = ""
         self._start = self._end = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._note(trainer)
+        if not self._left:
+            self._left = random.sample(FORMS, len(FORMS))
+            self.rounds.append({})
+        self._form = self._left.pop()
+        trainer.callbacks = [*(self.monitors if self._form == BOTH else []), self]  # type: ignore[attr-defined]
         self._start = process_time()
-        if self._end:
-            self.rest.append(self._start - self._end)
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self.count = trainer.num_training_batches  # type: ignore[assignment]
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._end = process_time()
-            self.steps.append(self._end - self._start)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._note(trainer)
+
+    def _note(self, trainer: L.Trainer) -> None:
+        if self._form:
+            step = (self._end - self._start) / trainer.num_training_batches
+            self.rounds[-1][self._form] = step, process_time() - self._end
 
 
 class Images(L.LightningDataModule):
@@ -73,67 +89,50 @@ def resnet() -> tuple[L.LightningModule, L.LightningDataModule]:
     return Classifier(resnet18(num_classes=10), library="torch"), Images(20)
 
 
-SUBJECTS = {"digits_convnet": (digits, 20), "resnet18": (resnet, 3)}  # and their epochs
+SUBJECTS: dict[str, tuple[Make, int]] = {  # and epochs of each form in a round of the table
+    "digits_convnet": (digits, 10),
+    "resnet18": (resnet, 1),
+}
 
 
-def fit(make: Callable[[], tuple[Any, Any]], epochs: int, monitored: bool) -> Stopwatch:
-    """Train a few epochs and return their times."""
-    watch = Stopwatch()
+def watch(make: Make, rounds: int) -> list[dict[str, Time]]:
+    """Train with TensorBoard and return the times of every form in every round but the first."""
     monitors: list[L.Callback] = [OverfittingMonitor(verbose=False), NetworkMonitor(verbose=False)]
+    turns = Turns(monitors)
     with TemporaryDirectory() as folder, quiet():
         trainer = L.Trainer(
-            max_epochs=epochs,
+            max_epochs=len(FORMS) * (rounds + 1),
             accelerator="cpu",
             logger=TensorBoardLogger(folder),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=10,
-            callbacks=[*(monitors if monitored else []), watch],
+            callbacks=[*monitors, turns],
         )
         trainer.fit(*make())
-    return watch
+    return turns.rounds[1:]
 
 
-def contestants(name: str) -> dict[str, Fit]:
-    """The same training with TensorBoard, once more, and with the monitors."""
-    run = partial(fit, *SUBJECTS[name])
+def costs(rounds: Sequence[Mapping[str, Time]]) -> dict[str, tuple[float, float, float]]:
+    """Medians over the rounds: ms of a step, its ratio to that without, ms between epochs."""
     return {
-        BASE: partial(run, False),
-        "without, again": partial(run, False),
-        "with both": partial(run, True),
-    }
-
-
-def costs(fits: Mapping[str, Fit], rounds: int) -> dict[str, tuple[float, float, float]]:
-    """Median over rounds: time of a step in ms, its ratio to that without, ms between epochs.
-
-    All take their turn in a round, in an order drawn anew; the first epoch of each is left out.
-    """
-    steps: dict[str, list[float]] = {name: [] for name in fits}
-    ratios: dict[str, list[float]] = {name: [] for name in fits}
-    rest: dict[str, list[float]] = {name: [] for name in fits}
-    for _ in range(rounds):
-        times = {}
-        for name in random.sample(list(fits), len(fits)):
-            watch = fits[name]()
-            times[name] = mean(watch.steps[1:]) / watch.count
-            rest[name].append(mean(watch.rest[1:]))
-        for name, time in times.items():
-            steps[name].append(1e3 * time)
-            ratios[name].append(time / times[BASE])
-    return {
-        name: (median(steps[name]), median(ratios[name]), 1e3 * median(rest[name])) for name in fits
+        form: (
+            1e3 * median(times[form][0] for times in rounds),
+            median(times[form][0] / times[BASE][0] for times in rounds),
+            1e3 * median(times[form][1] for times in rounds),
+        )
+        for form in FORMS
     }
 
 
 def table(rounds: int = 5) -> Table:
     """Measure with one thread and show the figures."""
     torch.set_num_threads(1)
-    title = f"Training on the CPU, median of {rounds} rounds on {machine()}"
+    title = f"Training on the CPU, epochs in turn, on {machine()}"
     columns = ("network", "monitors", "ms a step", "to that without", "ms between epochs")
     result = Table(*columns, title=title)
-    for name in SUBJECTS:
-        for form, (step, ratio, rest) in costs(contestants(name), rounds).items():
+    for name, (make, times) in SUBJECTS.items():
+        for form, (step, ratio, rest) in costs(watch(make, rounds * times)).items():
             result.add_row(name, form, f"{step:.2f}", f"{ratio:.3f}", f"{rest:.1f}")
     return result
