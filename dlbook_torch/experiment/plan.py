@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ class Experiment:
         sections: of the notes, such as ``("6.3",)``; the file's first line names them.
         claim: one sentence that the numbers can contradict.
         base: the configuration that every arm trains, None for a study.
-        study: ``module.function`` in :mod:`dlbook_torch.experiment.studies`, None for trainings.
+        study: ``module.function``, see :func:`study`, None for trainings.
         options: what all arms have in common.
         arms: what each arm sets, by name.
         seeds: of the runs, 0 and up.
@@ -137,16 +138,18 @@ def optimizer_of(base: str) -> str:
 
 
 def study(name: str) -> Callable[..., Mapping[str, Any]]:
-    """The function ``module.function`` of the studies.
+    """The function ``module.function`` of the studies, or of any module that can be imported.
 
     Raises: UsageError if there is none.
     """
-    module, _, function = name.partition(".")
+    module, _, function = str(name).rpartition(".")
+    home = f"{__package__}.studies.{module}"
     try:
-        return getattr(import_module(f"{__package__}.studies.{module}"), function)
-    except (ImportError, AttributeError):
+        found = find_spec(home) if module and "." not in module else None
+        return getattr(import_module(home if found else module), function)
+    except (ImportError, AttributeError, ValueError):
         raise UsageError(
-            f"study: no function {name!r} in dlbook_torch/experiment/studies"
+            f"no function {name!r}, neither in dlbook_torch/experiment/studies nor elsewhere"
         ) from None
 
 

@@ -186,7 +186,8 @@ def page(all_results: Sequence[Results], pictures: Mapping[str, Sequence[Path]])
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Claims, measured</title><style>{STYLE.read_text(encoding='utf-8')}</style></head><body>{''.join(body)}</body></html>\n"
+        f"<title>Claims, measured</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
     )
 
 

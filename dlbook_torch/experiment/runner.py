@@ -1,5 +1,6 @@
 """Run experiments: several runs at a time; what is done is kept, a failure stops nothing else."""
 
+import os
 import re
 import shutil
 import time
@@ -150,9 +151,7 @@ def _spread(jobs: list[Job], processes: int) -> Iterator[tuple[Job, str | None]]
 
 def _prepare() -> None:
     """A worker has one thread: there are as many workers as cores are to be used."""
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch, not imported yet, reads it
 
 
 def work(job: Job) -> str | None:
