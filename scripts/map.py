@@ -1,4 +1,4 @@
-"""Write the map from the notes to code, tests and configurations into the README.
+"""Write the map from the notes to code, tests, configurations and experiments into the README.
 
 python scripts/map.py
 """
@@ -13,7 +13,8 @@ from dlbook_torch.parity.cases import CASES, RULES
 
 ROOT = Path(__file__).parents[1]
 START, END = "<!-- map -->", "<!-- /map -->"
-HEAD = "| notes | concept | code | test | config |\n|---|---|---|---|---|"
+HEAD = "| notes | concept | code | test | config | experiment |\n|---|---|---|---|---|---|"
+FOLDERS = ("ch*", "experiments")  # of configs/: what a training takes, what an experiment does
 TAG = re.compile(r"notes ((?:\d+(?:\.\d+)*(?:, )?)+)")
 # tests of a room that run over a table of cases, whose ids they can be selected by
 TABLES = {
@@ -29,8 +30,13 @@ def sections(text: str) -> list[str]:
 
 
 def concepts(root: Path) -> Iterator[tuple[list[str], str, Path]]:
-    """Sections, name and file of all public classes and functions with ``Source: notes ...``."""
+    """Sections, name and file of all public classes and functions with ``Source: notes ...``.
+
+    Studies are left out: they stand in the column of their experiments.
+    """
     for path in sorted((root / "dlbook_torch").rglob("*.py")):
+        if path.parent.name == "studies":
+            continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name[0] != "_":
                 _, _, source = (ast.get_docstring(node) or "").partition("Source: ")
@@ -52,9 +58,9 @@ def tests(root: Path, room: str, name: str) -> Iterator[tuple[Path, str]]:
             yield file, file.name
 
 
-def configs(root: Path, wanted: list[str]) -> Iterator[tuple[Path, str]]:
-    """The configurations whose first line names a section, or the chapter that it is in."""
-    for file in sorted((root / "configs").rglob("*.yaml")):
+def configs(root: Path, wanted: list[str], folder: str) -> Iterator[tuple[Path, str]]:
+    """The files whose first line names a section, or the chapter that it is in."""
+    for file in sorted((root / "configs").glob(f"{folder}/*.yaml")):
         tags = sections(file.read_text(encoding="utf-8").partition("\n")[0])
         if any(f"{section}.".startswith(f"{tag}.") for section in wanted for tag in tags):
             yield file, file.stem
@@ -75,7 +81,8 @@ def table(root: Path = ROOT) -> str:
         room = place.with_suffix("").parts[0]
         shown = f"book.{name}" if room == "book" else name  # there torch's names mean other things
         cells = [", ".join(found), f"`{shown}`", links(iter([(path, place.as_posix())]))]
-        cells += [links(tests(root, room, name)), links(configs(root, found))]
+        cells += [links(tests(root, room, name))]
+        cells += [links(configs(root, found, folder)) for folder in FOLDERS]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

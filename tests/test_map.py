@@ -58,6 +58,8 @@ def copy(tmp_path):
         ("configs/ch03", "a.yaml", "# notes 6.10: a run\n# notes 3.2"),
         ("configs/ch03", "b.yaml", "# notes 3.20: another"),
         ("configs/ch06", "c.yaml", "# notes 4.2, 6: a chapter"),
+        ("configs/experiments", "d.yaml", "# notes 6.2, 6.10: a claim"),
+        ("dlbook_torch/experiment/studies", "wave.py", WAVE),
         ("tests", "test_sea.py", "from dlbook_torch import wave"),
         ("tests", "test_air.py", "microwave"),
         (".", "README.md", "# Title\n\n<!-- map -->\nold\n<!-- /map -->\nend\n"),
@@ -70,11 +72,13 @@ def copy(tmp_path):
 def test_map_of_a_small_project(copy):
     notes_map.main([], copy)
     assert (copy / "README.md").read_text().splitlines()[4:] == [
-        "|---|---|---|---|---|",
+        "|---|---|---|---|---|---|",
         "| 3.2, 6.10 | `wave` | [wave.py](dlbook_torch/wave.py) "
         "| [test_sea.py](tests/test_sea.py) "
-        "| [a](configs/ch03/a.yaml)<br>[c](configs/ch06/c.yaml) |",
-        "| 6.2 | `Later` | [later.py](dlbook_torch/later.py) |  | [c](configs/ch06/c.yaml) |",
+        "| [a](configs/ch03/a.yaml)<br>[c](configs/ch06/c.yaml) "
+        "| [d](configs/experiments/d.yaml) |",
+        "| 6.2 | `Later` | [later.py](dlbook_torch/later.py) |  | [c](configs/ch06/c.yaml) "
+        "| [d](configs/experiments/d.yaml) |",
         "<!-- /map -->",
         "end",
     ]
