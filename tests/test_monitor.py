@@ -503,18 +503,25 @@ def test_nothing_stays_behind_when_a_step_fails():
     assert not any(m._forward_hooks for m in module.modules())
 
 
-def test_only_some_steps_are_measured(monkeypatch):
-    starts = []
+@pytest.mark.parametrize("dead, counted", [(True, [6, 12]), (False, [])])
+def test_only_some_steps_are_measured(monkeypatch, dead, counted):
+    hooked, network = [], NetworkMonitor(every_n_steps=10, samples=64)
 
     def start(watch, full=True, keep=False):
-        starts.append((monitor._batches, full))
-        begin(watch, full, keep)
+        if begin(watch, full, keep):
+            hooked.append((network._batches, full))
+        return bool(watch._handles)
 
-    begin, monitor = Watch.start, NetworkMonitor(every_n_steps=10, samples=64)
+    begin = Watch.start
     monkeypatch.setattr(Watch, "start", start)
-    fit(Module(), monitor, epochs=1, data=loader(24 * 16))
-    assert [i for i, full in starts if full] == [0, 10, 20]
-    assert [i for i, full in starts if not full] == [6, 12]  # 64 samples are 4 of 24 batches
+    net = mlp(4, 8, 3)
+    net[0].bias.data.fill_(9)
+    net[0].bias.data[0] = -100 if dead else 9
+    fit(Module(net, lr=0), network, epochs=1, data=loader(24 * 16))
+    assert [i for i, full in hooked if full] == [0, 10, 20]
+    # 64 samples are 4 of 24 batches; once every unit has fired they say nothing more
+    assert [i for i, full in hooked if not full] == counted
+    assert network.table["dead"] == {"net.0": 1 / 8 if dead else 0}
 
 
 # processes, checkpoints

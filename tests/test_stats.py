@@ -314,6 +314,28 @@ def test_counting_units_measures_nothing_else():
     assert set(table) == {"dead", "weight_max", "similarity"}
 
 
+@LIBRARIES
+@pytest.mark.parametrize("activation", ["ReLU", "Tanh"])
+def test_units_are_counted_until_more_samples_would_change_nothing(nn, activation):
+    network = mlp(nn, activation, sizes=(2, 2, 1))
+    with torch.no_grad():
+        network[0].weight[:] = torch.eye(2)
+        network[0].bias[:] = 0
+    alive, late = (
+        torch.full((1, 2), 0.5),
+        torch.tensor([[0.5, -9.0 if activation == "ReLU" else 9]]),
+    )
+    watch = Watch(network)
+    for x, more in ((late, True), (late, True), (alive, True), (late, False)):
+        assert watch.start(full=False) is more
+        network(x.double())
+        watch.stop()
+    record = watch.take()
+    assert (record.samples, record.decided) == (3, True)
+    table = record.statistics()
+    assert table["dead" if activation == "ReLU" else "saturated_units"] == {"0": 0}
+
+
 def test_what_two_processes_have_seen_joins_to_what_one_would_have_seen():
     network = mlp(theirs, sizes=(3, 16, 8, 2))
     a, b = torch.randn(2, 6, 3).double()

@@ -92,10 +92,9 @@ def batchnorm_drift(x: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tenso
     Shape: ``(N, C, *)``, ``(C)``, ``(C)`` to two numbers.
     Source: notes 6.4: prediction uses the running ones.
     """
-    axes = [axis for axis in range(x.dim()) if axis != 1]
-    x = x.detach().float()
-    m = x.mean(axes, keepdim=True)
-    v, m = (x - m).square().mean(axes).clamp(min=1e-12), m.flatten()
+    x = x.detach().float().transpose(0, 1).flatten(1)
+    m = x.mean(1)
+    v = (x - m[:, None]).square_().mean(1).clamp_(min=1e-12)
     return ((mean - m).abs() / v.sqrt()).mean(), (var.clamp(min=1e-12) / v).log().abs().mean()
 
 
@@ -128,6 +127,12 @@ class Seen:
         self.fired = _joined(self.fired, other.fired, torch.logical_or)
         self.stuck = _joined(self.stuck, other.stuck, torch.logical_and)
 
+    @property
+    def decided(self) -> bool:
+        """No unit is dead or stuck so far: more samples will not change that."""
+        fired, stuck = self.fired, self.stuck
+        return (fired is None or bool(fired.all())) and not (stuck is not None and stuck.any())
+
 
 def _joined(a: Tensor | None, b: Tensor | None, how: Callable[..., Tensor]) -> Tensor | None:
     if a is None or b is None or a.shape != b.shape:
@@ -153,6 +158,11 @@ class Record:
             self.layers.setdefault(name, Seen()).join(seen)
         self.samples += other.samples
         return self
+
+    @property
+    def decided(self) -> bool:
+        """More samples would say nothing new about single units."""
+        return all(seen.decided for seen in self.layers.values())
 
     def units(self) -> "Record":
         """Return what is known of single units alone."""
@@ -201,7 +211,6 @@ class Watch:
         self._layers: dict[str, nn.Module] | None = None
         self._plan: list[tuple[nn.Module, Callable[..., None]]] | None = None
         self._quick: dict[nn.Module, tuple[str, list[int]]] | None = None
-        self._peaks: dict[str, list[Tensor]] = {}
         self._handles: list[Any] = []
         self._mode: _Functions | None = None
         self._called: dict[str, None] = {}
@@ -219,15 +228,10 @@ class Watch:
             self._layers = layers_of(self.network)
         return self._layers
 
-    @property
-    def counts_units(self) -> bool:
-        """There are units that may be dead or saturated, as far as was seen."""
-        return any(s.fired is not None or s.stuck is not None for s in self.seen.values())
-
     # the forward pass
 
-    def start(self, full: bool = True, keep: bool = False) -> None:
-        """Hook the layers.
+    def start(self, full: bool = True, keep: bool = False) -> bool:
+        """Hook the layers; return whether there is anything to see.
 
         Args:
             full: measure everything; False only counts units, which is cheaper.
@@ -235,12 +239,15 @@ class Watch:
         """
         self.stop()
         self._full, self._keep, self._counted = full, keep, False
-        if not full and self._quick and not self._functions:
+        if not full and self._quick is not None and not self._functions:
+            self._quick = {m: x for m, x in self._quick.items() if not self._decided(x[0])}
             self._handles = [
                 module.register_forward_hook(self._quick_hook(*layer))
                 for module, layer in self._quick.items()
             ]
-            return
+            return bool(self._handles)
+        if not full and self.seen and all(map(self._decided, self.seen)):
+            return False
         if self._plan is None:
             self._plan = list(self._hooks())
         self._quick = {}
@@ -248,6 +255,13 @@ class Watch:
         if self._functions is not False and not _compiled(self.network):
             self._mode = _Functions(self)
             self._mode.__enter__()
+        return True
+
+    def _decided(self, name: str) -> bool:
+        """More samples will say nothing new about a layer's units; a GPU is not asked."""
+        seen = self.seen[name]
+        waits = any(x is not None and x.device.type != "cpu" for x in (seen.fired, seen.stuck))
+        return not waits and seen.decided
 
     def _hooks(self) -> Iterator[tuple[nn.Module, Callable[..., None]]]:
         """Every module of interest and its hook."""
@@ -262,6 +276,8 @@ class Watch:
 
     def stop(self) -> None:
         """Take the hooks away; may be called at any time."""
+        if not self._handles and self._mode is None:
+            return
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
             if self._counted:
@@ -301,13 +317,14 @@ class Watch:
         return hook
 
     def _quick_hook(self, name: str, axes: list[int]) -> Callable[..., None]:
-        """For a ReLU that follows one layer only: note the largest output of each unit."""
+        """For a ReLU that follows one layer only: note which units fire."""
 
         def hook(module: nn.Module, args: tuple[Any, ...], y: Tensor) -> None:
             if not self._counted:
                 self.samples += len(y)
                 self._counted = True
-            self._peaks.setdefault(name, []).append(y.detach().amax(axes))
+            seen = self.seen[name]
+            seen.fired = _joined(seen.fired, _peak(y.detach(), axes) > 0, torch.logical_or)
 
         return hook
 
@@ -342,14 +359,15 @@ class Watch:
         seen.activation = activation
         axes = _all_but_units(module, y)
         if activation in RELU:
-            fired = (y.amax(axes) if axes else y) > 0
+            fired = _peak(y, axes) > 0
             seen.fired = _joined(seen.fired, fired, torch.logical_or)
             if self._full:
                 seen.add(zero=_zeros(y))
         elif activation in ENDS:
             low, high = ENDS[activation]
-            at_end = (y < low) | (y > high)
-            seen.stuck = _joined(seen.stuck, _all(at_end, axes), torch.logical_and)
+            at_end = y.clone().lt_(low).add_(y.clone().gt_(high))
+            always = _peak(1 - at_end, axes) == 0
+            seen.stuck = _joined(seen.stuck, always, torch.logical_and)
             if self._full:
                 seen.add(saturated=at_end.float().mean())
         self._measure(seen, name, y)
@@ -450,11 +468,6 @@ class Watch:
             if name in self.seen and w is not None and w.numel():
                 units = w.transpose(0, 1) if _transposed(module) else w
                 self.seen[name].add(weight_max=w.abs().max(), similarity=similarity(units))
-        for name, peaks in self._peaks.items():
-            if len({peak.shape for peak in peaks}) == 1:
-                fired = torch.stack(peaks).amax(0) > 0
-                self._seen(name).fired = _joined(self._seen(name).fired, fired, torch.logical_or)
-        self._peaks = {}
         for name, seen in self.seen.items():
             if name == self._last:  # sure answers are no fault of the last layer
                 seen.stuck = None
@@ -517,8 +530,17 @@ def _some(weight: Tensor) -> Tensor:
 
 
 def _zeros(x: Tensor) -> Tensor:
-    """Share of exact zeros; ``count_nonzero`` takes far longer on a CPU."""
-    return (x == 0).sum() / x.numel()
+    """Share of exact zeros; comparing into truth values takes far longer on a CPU."""
+    return x.clone().eq_(0).float().mean()
+
+
+def _peak(y: Tensor, axes: list[int]) -> Tensor:
+    """Largest output of each unit; over the samples first, which is far quicker on a CPU."""
+    if not axes:
+        return y
+    first, *others = axes
+    peak = y.amax(first)
+    return peak.amax([axis - (axis > first) for axis in others]) if others else peak
 
 
 def _tensor(output: Any) -> Tensor | None:
@@ -538,10 +560,6 @@ def _all_but_units(module: nn.Module, y: Tensor) -> list[int]:
     if kernel is not None and y.dim() > 2:  # a convolution; unbatched images have one axis less
         unit = 0 if isinstance(kernel, tuple) and y.dim() == len(kernel) + 1 else 1
     return [axis for axis in range(y.dim()) if axis != unit]
-
-
-def _all(x: Tensor, axes: list[int]) -> Tensor:
-    return x.float().amin(axes) > 0 if axes else x
 
 
 def _transposed(module: nn.Module) -> bool:
