@@ -23,7 +23,7 @@ from torchvision.models import resnet18
 from dlbook_torch.diagnostics.monitor import NetworkMonitor, OverfittingMonitor
 from dlbook_torch.diagnostics.monitor.names import ACCURACY, LOSS, pair
 from dlbook_torch.diagnostics.online import alarm, generalization_loss, trailing_median
-from dlbook_torch.diagnostics.stats import Watch
+from dlbook_torch.diagnostics.watch import Watch
 from dlbook_torch.training import CurveLogger
 from dlbook_torch.training.console import quiet
 from dlbook_torch.training.run import run

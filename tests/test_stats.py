@@ -12,7 +12,8 @@ from torch.overrides import _get_current_function_mode_stack as modes
 
 from dlbook_torch import nn as ours
 from dlbook_torch.diagnostics import stats
-from dlbook_torch.diagnostics.stats import Record, Watch
+from dlbook_torch.diagnostics.stats import Record
+from dlbook_torch.diagnostics.watch import Watch
 
 LIBRARIES = pytest.mark.parametrize("nn", [ours, theirs], ids=["ours", "torch"])
 

@@ -8,8 +8,10 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
+from ..layers import weight_of
 from ..run import GRIDS, Curves, Internals
-from ..stats import Record, Watch, sample, weight_of
+from ..stats import Record, sample
+from ..watch import Watch
 from .board import Board, layer_charts
 from .losses import StepLosses, everybodys, joined
 from .voice import Voice, at_least, numbered
@@ -21,7 +23,7 @@ Table = dict[str, dict[str, float]]
 class NetworkMonitor(Voice, L.Callback):
     """Measure the layers of any LightningModule while it trains, and judge what they show.
 
-    Now and then a training step is measured (see :class:`~dlbook_torch.diagnostics.stats.Watch`
+    Now and then a training step is measured (see :class:`~dlbook_torch.diagnostics.watch.Watch`
     for what can be seen): the outputs in the forward pass, the gradients before they are clipped
     and after a GradScaler has been undone, the change of the weights. Some more forward passes
     only count units, until ``samples`` samples have passed. Before every validation, and at the
