@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import resnet18
 
 from dlbook_torch.diagnostics.monitor import NetworkMonitor, OverfittingMonitor
-from dlbook_torch.diagnostics.monitor.names import ACCURACY, LOSS, pair
+from dlbook_torch.diagnostics.names import accuracies, losses
 from dlbook_torch.diagnostics.online import alarm, generalization_loss, trailing_median
 from dlbook_torch.diagnostics.watch import Watch
 from dlbook_torch.training import CurveLogger
@@ -119,15 +119,25 @@ def ids(monitor):
             ["val_loss/dataloader_idx_0", "val_loss/dataloader_idx_1"],
             (None, "val_loss/dataloader_idx_0"),
         ),
+        (["train_loss", "val_nll", "val_kl_loss"], ("train_loss", "val_nll")),
+        (["train_ce", "train_aux_loss", "val_aux_loss"], ("train_aux_loss", "val_aux_loss")),
+        (["tr_loss", "train/box_loss", "val/box_loss", "dev_loss"], ("tr_loss", "dev_loss")),
+        (
+            ["train/a_loss", "train/total_loss", "val/a_loss", "val/total_loss"],
+            ("train/total_loss", "val/total_loss"),
+        ),
+        (["train/loss_running", "train/loss", "val/loss"], ("train/loss", "val/loss")),
+        (["train_loss_step", "test_loss", "val_loss"], (None, "val_loss")),
         (["lossless", "valuable"], (None, None)),
     ],
 )
 def test_pairs_are_found_by_name(names, found):
-    assert pair(names, LOSS) == found
+    assert losses(names) == found
 
 
 def test_accuracies_are_found_too():
-    assert pair(["train_acc", "val_accuracy"], ACCURACY) == ("train_acc", "val_accuracy")
+    assert accuracies(["train_acc", "val_accuracy"]) == ("train_acc", "val_accuracy")
+    assert accuracies(["train/top1_acc", "val/top5_acc"]) == ("train/top1_acc", None)
 
 
 @pytest.mark.parametrize("train", ["train_loss", "train/loss", None])

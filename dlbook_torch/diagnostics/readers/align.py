@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..names import grows
 from ..run import Curves
 from .log import Array, Log, LogError, Series
-from .names import grows
 from .pairs import Pair, accuracies, rate, running
 
 COVERED = 0.5  # of the entries must have both sides, else the two axes do not fit each other
