@@ -46,6 +46,7 @@ class Voice:
         self.report: Report | None = None
         self.said: dict[str, str] = {}
         self._shown: list[tuple[str, Severity]] | None = None
+        self._text = ""
 
     def judge(
         self,
@@ -62,8 +63,9 @@ class Voice:
                 self._say(trainer, finding, epoch)
         now = [(finding.id, finding.severity) for finding in report.findings]
         board, new = Board(trainer, epoch=epoch), now != self._shown
-        if board and new:
-            board.text(report)
+        if board and (over or new) and (text := report.markdown()) != self._text:
+            board.text(text)
+            self._text = text
         if board and (over or (new and report.severity in ALARMS)):
             board.picture(report, curves)
         self._shown = now
