@@ -714,6 +714,22 @@ def test_they_can_be_set_and_switched_off():
     assert (monitor.stop, monitor.patience) == (True, 3)
 
 
+@pytest.mark.parametrize("monitor", [True, False], ids=["monitor", "none"])
+def test_the_last_verdict_in_tensorboard_is_that_of_the_terminal(monitor, capsys):
+    off = [] if monitor else ["--overfitting_monitor=null"]
+    done = run_config("configs/ch04/overfit_digits.yaml", "--trainer.max_epochs=9", *off)
+    log = events(done.folder.path)
+    texts = log.Tensors("verdict/text_summary")
+    last = tensor_util.make_ndarray(texts[-1].tensor_proto).item().decode()
+    assert last == done.verdict.markdown()
+    assert not monitor or [x.step for x in texts].count(9) == 1
+    said = capsys.readouterr().out
+    assert f"verdict: {done.verdict.sentence}" in said
+    # the picture of the test set stands where the test's scores do, at the best epoch
+    assert [x.step for x in log.Images("confusion")] == [done.history.best() + 1]
+    assert ("curves" in log.Tags()["images"]) is monitor
+
+
 def test_a_run_of_ours_can_stop_itself_and_tests_the_best_epoch():
     done = run_config(
         "configs/ch04/overfit_digits.yaml",

@@ -8,7 +8,7 @@ import numpy as np
 
 from .case import HUGE, Case
 from .chart import wants_log
-from .report import Report
+from .report import Finding, Report
 from .run import Curves
 from .show import number
 
@@ -87,7 +87,7 @@ def draw(axes: Any, curves: Curves, report: Report, name: str = "", label: str =
     for finding in report.findings:
         if finding.since is not None:
             tone = TONES[finding.severity]
-            axes.axvline(finding.since + 1, color=tone, ls="--", lw=1.2, label=_since(finding.id))
+            axes.axvline(finding.since + 1, color=tone, ls="--", lw=1.2, label=_since(finding))
     if headline.since is not None and headline.severity in ("error", "warning"):
         axes.axvspan(
             headline.since + 1, epochs[-1], color=TONES[headline.severity], alpha=0.07, lw=0
@@ -98,6 +98,7 @@ def draw(axes: Any, curves: Curves, report: Report, name: str = "", label: str =
     title = f"{name}: {verdict}" if name else verdict
     axes.set(xlabel="epoch", ylabel=_plain(label))
     axes.set_title(_plain(title), loc="left", fontsize=11, color=TONES[headline.severity])
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)  # there is no epoch 0
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -111,8 +112,8 @@ def _mark_best(axes: Any, epochs: list[int], val: Sequence[float], best: int) ->
         axes.plot(best, val[at], "o", mfc="white", mec=VAL, mew=2, label=label)
 
 
-def _since(name: str) -> str:
-    return f"{name.replace('_', ' ')} begins"
+def _since(finding: Finding) -> str:
+    return f"{finding.id.replace('_', ' ')} since epoch {(finding.since or 0) + 1}"
 
 
 def _plain(text: str) -> str:

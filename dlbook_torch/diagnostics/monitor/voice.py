@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import lightning as L
+import numpy as np
 
 from ..catalogue import SEVERITIES
 from ..diagnose import diagnose
@@ -57,7 +58,8 @@ class Voice:
         over: bool = False,
     ) -> Report:
         """Diagnose, print what is new, and write to TensorBoard what has changed."""
-        self.report = report = diagnose(curves, internals)
+        with np.errstate(all="ignore"):  # a loss may be of any size
+            self.report = report = diagnose(curves, internals)
         for finding in report.findings:
             if over or finding.id not in AT_THE_END:
                 self._say(trainer, finding, epoch)
