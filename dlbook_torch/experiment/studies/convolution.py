@@ -124,7 +124,7 @@ def repeated(
 
 def draw_repeated(results: Results) -> Figure:
     """The side of the image against the number of layers, one line per arm."""
-    made, (axes,) = panels(1, width=7.0, height=3.8)
+    made, (axes,) = panels(1, width=9.0, height=3.8)
     for i, arm in enumerate(results.records):
         numbers = results.numbers(arm)
         label = f"{arm}: {100 * numbers['centred']:.0f} % of the pixels in a middle"
@@ -189,7 +189,9 @@ def draw_edges(results: Results) -> Figure:
         picture(axes, image, f"{kind} edge" if kind != "digit" else "a digit", "gray")
     for row, name in zip(rows[1:], EDGE_FILTERS, strict=True):
         answers = [runs[name, kind]["response"] for kind in kinds]
-        for axes, answer in zip(row, [*answers, runs[name, kinds[0]]["digit_response"]], strict=True):
+        for axes, answer in zip(
+            row, [*answers, runs[name, kinds[0]]["digit_response"]], strict=True
+        ):
             drawn = picture(axes, answer, "", "RdBu_r", 3.0)
         row[0].set_ylabel(f"{name}\nfilter", fontsize=9)
     made.colorbar(drawn, ax=[axes for row in rows[1:] for axes in row], label="answer", shrink=0.7)
@@ -198,11 +200,11 @@ def draw_edges(results: Results) -> Figure:
 
 def picture(axes: Axes, image: Any, title: str, colors: str, bound: float | None = None) -> Any:
     """Show a small image without ticks; with a bound, its colours reach from -bound to bound."""
-    ends = {} if bound is None else {"vmin": -bound, "vmax": bound}
+    low = None if bound is None else -bound
     axes.set_title(title, fontsize=9)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color="#c8ccd2")
-    return axes.imshow(np.asarray(image), cmap=colors, **ends)
+    return axes.imshow(np.asarray(image), cmap=colors, vmin=low, vmax=bound)
 
 
 def filters(
@@ -231,7 +233,7 @@ def filters(
     fit(net, images.normalize(x), t, loss, epochs, seed, lr=0.001, library=library)
     with torch.no_grad():
         hits = net(images.normalize(x_val)).argmax(1) == t_val
-    weight = net.layers[0].weight.detach()[:, 0]
+    weight = next(net.parameters()).detach()[:, 0]
     return {
         "filters": weight,
         "roughness": roughness(weight),
@@ -325,7 +327,9 @@ def ways(way: str, sides: tuple[int, ...] = (8, 16, 32)) -> dict[str, Any]:
             since = time.perf_counter()
             y = WAYS[way](x, weight)
             times.append(1000 * (time.perf_counter() - since))
-        truth = [[correlate(image, w, mode="valid")[0] for w in weight.numpy()] for image in x.numpy()]
+        truth = [
+            [correlate(image, w, mode="valid")[0] for w in weight.numpy()] for image in x.numpy()
+        ]
         errors.append(np.abs(np.array(truth) - y.numpy()).max())
         with _Largest() as largest:
             WAYS[way](x, weight)

@@ -82,10 +82,11 @@ def alone(kind: Literal["MaxPool2d", "AvgPool2d", "Conv2d"], library: Library = 
 
 def draw_alone(results: Results) -> Figure:
     """Which channel of the output sees which one of the input."""
-    made, grid = panels(len(results.records), width=3.0, height=2.6)
+    made, grid = panels(len(results.records), width=3.2, height=3.4)
     for axes, arm in zip(grid, results.records, strict=True):
         numbers = results.numbers(arm)
-        picture(axes, numbers["reach"], f"{arm}: {numbers['parameters']} parameters", "Blues", 1.5)
+        axes.imshow(numbers["reach"], cmap="Blues", vmin=0, vmax=1.5)
+        axes.set_title(f"{arm}: {numbers['parameters']} parameters", fontsize=9)
         axes.set(xlabel="channel in", ylabel="channel out", xticks=range(3), yticks=range(3))
     return made
 
@@ -141,6 +142,8 @@ def field(
         pooled: with its pooling, or with that left out.
         side: of the images of noise, larger than what is to be seen.
         images: a pixel counts that moves the number in any of them.
+        seed: of the weights and the noise.
+        library: whose layers.
 
     Returns: the side of the region (``size``), what the formula says (``formula``) and where that
         begins (``start``), the mean absolute gradient (``map``) of the number in the middle.
@@ -193,9 +196,7 @@ def _scaled(x: Tensor, percent: float) -> list[Tensor]:
     return [_affine(x, scale=1 + percent / 100), _affine(x, scale=1 / (1 + percent / 100))]
 
 
-def _affine(
-    x: Tensor, angle: float = 0.0, translate: Any = (0, 0), scale: float = 1.0
-) -> Tensor:
+def _affine(x: Tensor, angle: float = 0.0, translate: Any = (0, 0), scale: float = 1.0) -> Tensor:
     bilinear = InterpolationMode.BILINEAR
     return transforms.affine(x, angle, list(translate), scale, [0.0, 0.0], interpolation=bilinear)
 

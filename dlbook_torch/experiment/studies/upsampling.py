@@ -41,7 +41,9 @@ def restored(
         data: whose digits.
         epochs: of training the transposed convolution.
         subset: training digits.
-        images: test digits, drawn by the seed.
+        images: how many test digits.
+        seed: draws them, the first filter and the order of training.
+        library: whose layers.
 
     Returns: the ``error``, and a few digits: ``original``, ``halved`` and ``enlarged``.
     Raises: ValueError for unpooling what was not pooled by the maximum.
@@ -80,9 +82,7 @@ def _halved(x: Tensor, shrink: str, library: Library) -> tuple[Tensor, Tensor]:
     return (largest if shrink == "max" else lib.AvgPool2d(2)(x)), places
 
 
-def _learned(
-    x: Tensor, shrink: str, epochs: int, seed: int, library: Library
-) -> torch.nn.Module:
+def _learned(x: Tensor, shrink: str, epochs: int, seed: int, library: Library) -> torch.nn.Module:
     """A transposed convolution that has been trained to undo the halving."""
     lib = LIBRARIES[library]
     net = lib.ConvTranspose2d(1, 1, 4, stride=2, padding=1)
