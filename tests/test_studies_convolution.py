@@ -72,6 +72,9 @@ def test_roughness_of_noise_is_2_of_a_flat_filter_0_and_of_a_chessboard_4():
     assert convolution.roughness(torch.full((3, 5, 5), 0.7)) == 0
     chess = torch.tensor([[(-1.0) ** (i + j) for j in range(5)] for i in range(5)])
     assert convolution.roughness(chess[None]) == pytest.approx(4)
+    stripes = chess.diagonal().abs()[:, None] * chess[0]  # rough from left to right only
+    for one_way in (stripes, stripes.T):
+        assert convolution.roughness(one_way[None]) == pytest.approx(2)
 
 
 def test_filters_before_training_are_the_first_weights_and_after_it_they_are_not():

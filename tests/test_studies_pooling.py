@@ -108,7 +108,7 @@ def test_nothing_is_lost_and_nothing_moves_without_a_change():
 
 def test_images_are_made_normal_as_the_data_module_does_it():
     x = Digits().read(train=True)[0][:3]
-    assert_close(pooling._normal(x / 16), Digits().normalize(x))
+    assert_close(pooling._normal(x / 16, Digits()), Digits().normalize(x))
 
 
 @pytest.mark.parametrize("shrink", ["max", "average"])

@@ -128,8 +128,11 @@ def draw_repeated(results: Results) -> Figure:
     for i, arm in enumerate(results.records):
         numbers = results.numbers(arm)
         label = f"{arm}: {100 * numbers['centred']:.0f} % of the pixels in a middle"
-        axes.plot(numbers["side"], color=COLORS[i], linestyle=DASHES[i % 2], label=label)
-    axes.set(xlabel="layers behind the first", ylabel="side of the image, pixels")
+        sides = numbers["side"]
+        axes.plot(
+            range(1, len(sides) + 1), sides, color=COLORS[i], linestyle=DASHES[i % 2], label=label
+        )
+    axes.set(xlabel="layers", ylabel="side of the image, pixels")
     axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return made
 

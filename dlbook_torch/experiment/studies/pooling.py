@@ -12,8 +12,8 @@ from torch.nn.functional import pad
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
+from ... import data as datasets
 from ... import models
-from ...data import Digits
 from ...models import LIBRARIES, Library, Network
 from ...nn.geometry import receptive_field
 from ..figures import COLORS, panels
@@ -202,7 +202,7 @@ def _affine(x: Tensor, angle: float = 0.0, translate: Any = (0, 0), scale: float
 
 
 CHANGES = {
-    "shift": (_shifted, (0, 1, 2, 3), "shift, pixels of 12"),
+    "shift": (_shifted, (0, 1, 2, 3), "shift, pixels"),
     "turn": (_turned, (0, 15, 30, 45, 60, 90), "turn, degrees"),
     "scale": (_scaled, (0, 10, 20, 30, 40, 50), "larger or smaller by, %"),
 }
@@ -211,6 +211,7 @@ JUDGED = {"shift": 1, "turn": 15, "scale": 20}
 
 def tolerance(
     shrink: Shrink,
+    data: Literal["Digits", "MNIST"] = "Digits",
     epochs: int = 15,
     subset: int = 1000,
     seed: int = 0,
@@ -218,7 +219,7 @@ def tolerance(
 ) -> dict[str, Any]:
     r"""Train on upright digits, and show the network test digits that are moved.
 
-    The digits of 8 x 8 pixels stand in the middle of 12 x 12, so that a shift cuts little away.
+    A frame of 2 pixels around each digit, 12 x 12 pixels then, lets a shift cut little away.
     Moved are they both ways: left, right, up and down; turned left and right; larger and smaller.
 
     Returns: for each of ``shift`` (0 to 3 pixels), ``turn`` (0 to 90 degrees) and ``scale`` (by 0
@@ -229,21 +230,24 @@ def tolerance(
     Source: notes 7.2.
     """
     torch.manual_seed(seed)
-    images = Digits(subset=subset)
+    images = getattr(datasets, data)(subset=subset)
     (x, t), _ = images.load_training()
-    x_test, t_test = images.load_test()
+    x_test, t_test = (part[:1000] for part in images.load_test())
     framed, framed_test = (pad(part / images.max_value, [2] * 4) for part in (x, x_test))
-    net = Shrinking(shrink, (1, 12, 12), library=library)
+    side = framed.shape[-1]
+    net = Shrinking(shrink, (1, side, side), library=library)
     loss = LIBRARIES[library].CrossEntropyLoss()
-    fit(net, _normal(framed), t, loss, epochs, seed, library=library)
+    fit(net, _normal(framed, images), t, loss, epochs, seed, library=library)
     made: dict[str, Any] = {}
     with torch.no_grad():
-        still = net.layers[:-1](_normal(framed_test))
+        still = net.layers[:-1](_normal(framed_test, images))
         apart = (still - still.roll(1, 0)).norm(dim=1).mean()
         for name, (change, steps, _) in CHANGES.items():
             accuracy, moved = [], []
             for step in steps:
-                features = [net.layers[:-1](_normal(part)) for part in change(framed_test, step)]
+                features = [
+                    net.layers[:-1](_normal(part, images)) for part in change(framed_test, step)
+                ]
                 hits = [(net.layers[-1](z).argmax(1) == t_test).float().mean() for z in features]
                 ways = [(z - still).norm(dim=1).mean() / apart for z in features]
                 accuracy.append(torch.stack(hits).mean().item())
@@ -255,9 +259,9 @@ def tolerance(
     return {**made, "accuracy": made["shift"][0]}
 
 
-def _normal(x: Tensor) -> Tensor:
-    """As :class:`Digits` does it, from pixels between 0 and 1."""
-    return (x - Digits.mean[0]) / Digits.std[0]
+def _normal(x: Tensor, images: datasets.Images) -> Tensor:
+    """As the data module does it, from pixels between 0 and 1."""
+    return (x - images.mean[0]) / images.std[0]
 
 
 def draw_tolerance(results: Results) -> Figure:
@@ -272,6 +276,7 @@ def draw_tolerance(results: Results) -> Figure:
                 axes.plot(steps, found.mean(0), "o-", color=color, label=arm, markersize=3)
         for axes, text in ((above, "test accuracy"), (below, "features moved")):
             axes.set(xlabel=label, ylabel=text if column == 0 else None)
+            axes.set_xticks(steps)
             axes.axvline(JUDGED[name], color="#9aa2ad", linewidth=0.8, linestyle=":")
         above.set_ylim(0, 1.02)
         below.axhline(1, color="#9aa2ad", linewidth=0.8)
