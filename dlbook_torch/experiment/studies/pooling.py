@@ -214,6 +214,7 @@ def tolerance(
     data: Literal["Digits", "MNIST"] = "Digits",
     epochs: int = 15,
     subset: int = 1000,
+    images: int = 1000,
     seed: int = 0,
     library: Library = "dlbook",
 ) -> dict[str, Any]:
@@ -221,6 +222,15 @@ def tolerance(
 
     A frame of 2 pixels around each digit, 12 x 12 pixels then, lets a shift cut little away.
     Moved are they both ways: left, right, up and down; turned left and right; larger and smaller.
+
+    Args:
+        shrink: see :class:`Shrinking`.
+        data: whose digits.
+        epochs: of training.
+        subset: training digits.
+        images: test digits, at most.
+        seed: of the first weights and the order of training.
+        library: whose layers and rule.
 
     Returns: for each of ``shift`` (0 to 3 pixels), ``turn`` (0 to 90 degrees) and ``scale`` (by 0
         to 50 %) the test accuracy as a curve; how much accuracy is lost by 1 pixel, 15 degrees and
@@ -230,23 +240,23 @@ def tolerance(
     Source: notes 7.2.
     """
     torch.manual_seed(seed)
-    images = getattr(datasets, data)(subset=subset)
-    (x, t), _ = images.load_training()
-    x_test, t_test = (part[:1000] for part in images.load_test())
-    framed, framed_test = (pad(part / images.max_value, [2] * 4) for part in (x, x_test))
+    source = getattr(datasets, data)(subset=subset)
+    (x, t), _ = source.load_training()
+    x_test, t_test = (part[:images] for part in source.load_test())
+    framed, framed_test = (pad(part / source.max_value, [2] * 4) for part in (x, x_test))
     side = framed.shape[-1]
     net = Shrinking(shrink, (1, side, side), library=library)
     loss = LIBRARIES[library].CrossEntropyLoss()
-    fit(net, _normal(framed, images), t, loss, epochs, seed, library=library)
+    fit(net, _normal(framed, source), t, loss, epochs, seed, library=library)
     made: dict[str, Any] = {}
     with torch.no_grad():
-        still = net.layers[:-1](_normal(framed_test, images))
+        still = net.layers[:-1](_normal(framed_test, source))
         apart = (still - still.roll(1, 0)).norm(dim=1).mean()
         for name, (change, steps, _) in CHANGES.items():
             accuracy, moved = [], []
             for step in steps:
                 features = [
-                    net.layers[:-1](_normal(part, images)) for part in change(framed_test, step)
+                    net.layers[:-1](_normal(part, source)) for part in change(framed_test, step)
                 ]
                 hits = [(net.layers[-1](z).argmax(1) == t_test).float().mean() for z in features]
                 ways = [(z - still).norm(dim=1).mean() / apart for z in features]
