@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import random
 from collections import Counter
 from math import cos, log, pi
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from dlbook_torch import nn
-from dlbook_torch.bench import cache, faults, seeded_run
-from dlbook_torch.bench.faults import FAMILIES, Config, config
+from dlbook_torch.bench import cache, faults, outcome, seeded_run, settings
+from dlbook_torch.bench.faults import FAMILIES, config
 from dlbook_torch.bench.seeded_run import layers_of, network, planted, train
+from dlbook_torch.bench.settings import Config
 from dlbook_torch.bench.tasks import TASKS, Task, _classes
 
 TINY = dict(n=120, epochs=2, bs=40)
@@ -20,7 +22,7 @@ TINY = dict(n=120, epochs=2, bs=40)
 
 def small(label, split="development", seed=0, **changes):
     """Settings of a family that take no time; Fashion-MNIST may be missing."""
-    c = config(split, label, faults.FIRST_SEED[split] + seed)
+    c = config(split, label, settings.FIRST_SEED[split] + seed)
     data = "digits" if c.data == "fashion" else c.data
     return dataclasses.replace(c, data=data, **(TINY | changes))
 
@@ -43,12 +45,12 @@ def start(c):
 # --- the splits
 
 
-@pytest.mark.parametrize("split", faults.FIRST_SEED)
+@pytest.mark.parametrize("split", settings.FIRST_SEED)
 @pytest.mark.parametrize("label", FAMILIES)
 def test_a_faulty_run_differs_from_a_healthy_one(split, label):
-    seed = faults.FIRST_SEED[split]
-    draw = faults.random.Random(f"{split} {label} {seed}")
-    assert faults.healthy(split, seed, draw) != config(split, label, seed)
+    seed = settings.FIRST_SEED[split]
+    draw = random.Random(f"{split} {label} {seed}")
+    assert settings.healthy(split, seed, draw) != config(split, label, seed)
 
 
 def test_there_are_at_least_24_families():
@@ -60,12 +62,12 @@ def test_there_are_at_least_24_families():
 
 
 def test_the_splits_have_no_task_seed_or_setting_of_a_healthy_run_in_common():
-    ours, theirs = ([c for _, c in faults.configs(s).values()] for s in faults.FIRST_SEED)
+    ours, theirs = ([c for _, c in faults.configs(s).values()] for s in settings.FIRST_SEED)
     for name in ("data", "seed"):
         assert not {getattr(c, name) for c in ours} & {getattr(c, name) for c in theirs}, name
     well = [
         {(c.width, c.opt, c.bs) for label, c in faults.configs(s).values() if label == "healthy"}
-        for s in faults.FIRST_SEED
+        for s in settings.FIRST_SEED
     ]
     assert not well[0] & well[1]
     assert {c.arch for c in ours} == {"mlp"}
@@ -357,7 +359,7 @@ def recorded(score, train_acc=0.95, val_acc=0.95, test=(0.3, 0.2, 0.2, 0.2), val
     ],
 )
 def test_outcomes_by_the_test_set(run, said):
-    assert faults.outcome(run) == said
+    assert outcome.outcome(run) == said
     assert faults.verified(run) == (said == "well")
 
 

@@ -16,9 +16,11 @@ from rich.table import Table
 
 from . import scoring
 from .cache import Run, complete
-from .faults import FAMILIES, SYMPTOMS, SplitName, configs, outcome, verified
+from .faults import FAMILIES, SYMPTOMS, configs, verified
 from .machine import machine
+from .outcome import outcome
 from .scoring import MODES, Binary, Share, Verdict
+from .settings import SplitName
 
 START, END = "<!-- diagnostics-bench -->", "<!-- /diagnostics-bench -->"
 

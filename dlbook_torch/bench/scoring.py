@@ -2,7 +2,7 @@
 
 An *alarm* is a finding of severity warning or error. Healthy runs should have none; faulty runs
 some (*detected*), with one of the family's ids as headline (*named*). Runs whose outcome does not
-fit their label are left out beforehand, see :func:`dlbook_torch.bench.faults.outcome`.
+fit their label are left out beforehand, see :func:`dlbook_torch.bench.outcome.outcome`.
 """
 
 from collections import Counter, defaultdict

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import nn, optim
 from ..diagnostics.stats import Watch
-from .faults import Config
+from .settings import Config
 from .tasks import TASKS, Sets, Split, Task
 
 PROBE = 512  # training samples that are measured in eval mode, or counted, in an epoch
