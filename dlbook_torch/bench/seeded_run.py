@@ -24,6 +24,19 @@ ACTIVATIONS: dict[str, Any] = {
     "elu": nn.ELU,
     "silu": nn.SiLU,
 }
+RULES = {  # names of the update rules
+    "sgd": "SGD",
+    "nesterov": "SGD",
+    "plain": "SGD",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "NAdam",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adamax": "Adamax",
+    "radam": "RAdam",
+    "adadelta": "Adadelta",
+}
 GAIN = {"tanh": 1.0, "sigmoid": 1.0}  # on 1 / sqrt(n); 2 ** 0.5 for all that are like ReLU
 # where SageMaker Debugger takes a derivative for zero
 FLAT_ENDS = {"tanh": (-9.4999996, 9.4999996), "sigmoid": (-23.0, 16.99999)}
@@ -138,8 +151,7 @@ def easiest(x: Tensor, t: Tensor, vx: Tensor, vt: Tensor, classes: int) -> Tenso
 
 def rule(c: Config, params: list[Tensor]) -> Any:
     """The optimizer."""
-    name = {"sgd": "SGD", "nesterov": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW"}.get(c.opt)
-    made = getattr(optim, name or {"adam": "Adam", "nadam": "NAdam", "adagrad": "Adagrad"}[c.opt])
+    made = getattr(optim, RULES[c.opt])
     more = {"sgd": dict(momentum=c.mom), "nesterov": dict(momentum=c.mom, nesterov=True)}
     return made(params, lr=c.lr, weight_decay=c.wd, **more.get(c.opt, {}))
 

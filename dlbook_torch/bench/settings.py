@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from .tasks import TASKS
 
-SplitName = Literal["development", "held-out"]
-FIRST_SEED: dict[SplitName, int] = {"development": 0, "held-out": 2000}
+SplitName = Literal["development", "validation", "held-out"]
+FIRST_SEED: dict[SplitName, int] = {"development": 0, "validation": 5000, "held-out": 3000}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Config:
         depth: hidden layers, or stages of convolution.
         width: their units or channels.
         act: activation.
-        opt: update rule; ``sgd`` has momentum ``mom``.
+        opt: update rule; ``sgd`` has momentum ``mom``, ``plain`` has none.
         lr: learning rate.
         schedule: ``constant``, ``cosine``, ``step``, ``exponential``, ``warm-up``, ``dies``.
         noise: share of wrong training labels; 1 draws all of them at random.
@@ -98,6 +98,26 @@ RATES = {  # of a healthy run
     "nadam": (1e-3, 2e-3),
     "rmsprop": (5e-4, 1e-3),
     "adagrad": (0.01, 0.03),
+    "plain": (0.1, 0.2),
+    "adamax": (2e-3, 5e-3),
+    "radam": (1e-3, 3e-3),
+    "adadelta": (0.3, 1.0),
+}
+PICTURES, CLOTHES = ("clothes", "numerals"), ("fashion", "clothes")
+MODEST_WIDTH = {
+    "gmm": 64,
+    "teacher": 48,
+    "reg": 48,
+    "shells": 40,
+    "friedman": 40,
+    "tumours": 24,
+    "patients": 24,
+}
+FEW = 500  # training samples: too few for large batches
+LENGTHS: dict[SplitName, list[int]] = {  # epochs; shorter on clothes
+    "development": [16, 24, 30],
+    "validation": [14, 20, 28, 40],
+    "held-out": [16, 24, 30],
 }
 
 
@@ -109,6 +129,15 @@ def healthy(split: SplitName, seed: int, draw: Draw) -> Config:
         act = draw.choice(["relu", "relu", "leaky", "tanh", "gelu", "sigmoid"])
         opt, schedule = draw.choice(["sgd", "adam"]), draw.choice(["constant", "cosine"])
         bs = draw.choice([32, 64])
+    elif split == "validation":
+        data = draw.choice(["clothes", "numerals", "shells", "tumours", "friedman", "patients"])
+        arch = "conv" if data in PICTURES and draw.random() < 0.5 else "mlp"
+        depth = draw.choice([1, 2]) if arch == "conv" else draw.choice([1, 2, 3])
+        width = draw.choice([8, 12]) if arch == "conv" else draw.choice([24, 40, 80, 112])
+        act = draw.choice(["relu", "relu", "gelu", "elu", "silu", "leaky", "tanh", "sigmoid"])
+        opt = draw.choice(["plain", "adamax", "radam", "adadelta"])
+        schedule = draw.choice(["constant", "cosine", "step", "exponential", "warm-up"])
+        bs = draw.choice([24, 40] if TASKS[data].samples < FEW else [24, 40, 80, 128])
     else:
         data = draw.choice(["fashion", "fashion", "teacher", "reg"])
         arch = "conv" if data == "fashion" and draw.random() < 0.6 else "mlp"
@@ -118,17 +147,17 @@ def healthy(split: SplitName, seed: int, draw: Draw) -> Config:
         opt = draw.choice(["nesterov", "rmsprop", "adamw", "nadam", "adagrad"])
         schedule = draw.choice(["constant", "step", "exponential", "warm-up"])
         bs = 50 if arch == "conv" else draw.choice([50, 100])
-    if data in ("gmm", "teacher", "reg"):  # a wide or deep network overfits there
-        width, depth = min(width, 48 if split == "held-out" else 64), min(depth, 2)
-    if act == "sigmoid" and (arch == "conv" or data != "digits"):
+    if data in MODEST_WIDTH:  # a wide or deep network overfits there
+        width, depth = min(width, MODEST_WIDTH[data]), min(depth, 2)
+    if act == "sigmoid" and (arch == "conv" or data not in ("digits", "numerals")):
         act = "tanh"
     if act == "sigmoid":
         depth = min(depth, 2)
     if opt == "adagrad":  # its rate falls by itself
         schedule = "constant"
     bn = draw.random() < 0.3 or (act == "sigmoid" and depth > 1)
-    drop = 0.0 if bn else draw.choice([0.1, 0.25] if data == "fashion" else [0.0, 0.1, 0.25])
-    epochs = draw.choice([12, 16, 20] if data == "fashion" else [16, 24, 30])
+    drop = 0.0 if bn else draw.choice([0.1, 0.25] if data in CLOTHES else [0.0, 0.1, 0.25])
+    epochs = draw.choice([12, 16, 20] if data in CLOTHES else LENGTHS[split])
     return Config(
         data,
         TASKS[data].samples,
