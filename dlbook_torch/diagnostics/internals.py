@@ -148,7 +148,10 @@ def exploding_gradients(x: Layers) -> Iterator[Finding]:
 
 
 def update_ratio(x: Layers) -> Iterator[Finding]:
-    """S13: the size of a step as a share of the weights, median over layers and epochs."""
+    """S13: the size of a step as a share of the weights: mean over epochs, median over layers.
+
+    The mean, since a rate that a schedule has brought down has moved the weights before.
+    """
     if (ratio := x.update_ratio) is None:
         return
     moved = np.where(ratio > 0, ratio, np.nan)
@@ -156,7 +159,7 @@ def update_ratio(x: Layers) -> Iterator[Finding]:
     if np.isnan(rows).all():
         return
     per_layer = np.array(
-        [np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in rows.T]
+        [np.mean(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in rows.T]
     )
     middle = float(np.nanmedian(per_layer))
     worst = per_layer[np.isfinite(per_layer)].max(initial=0.0)

@@ -14,10 +14,11 @@ from .run import Curves
 # S3: a loss above this share of that of guessing for some epochs has learned nothing
 NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 # S4, S8: skill below which a network underfits (notes 4.3), below which it could do better
-LOW, MODEST, HIGH_SKILL = 0.5, 0.7, 0.8  # the second is AUTOTRAINER's; the third is good
+LOW, MODEST, HIGH_SKILL = 0.5, 2 / 3, 0.8  # AUTOTRAINER's accuracy 0.7, of ten classes; good
 # S5: a run that would lose this share of its loss in as many epochs again was stopped early
 PROMISING = 0.3
 STOPPED, LEFT = 0.25, 0.25  # the same where no level is known, and of the first loss is left
+LEFT_STRAIGHT = 0.5  # of the first loss, where it falls as steadily as at first
 STEADY = 0.75  # or if the fall of its last third is this share of that before
 # S6: a loss above this multiple of its minimum (TheDeepChecker), and of the epochs before
 REGAINED = 0.5  # or that has lost again half of what it had gained
@@ -189,18 +190,25 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
 
 
 def _stopped_early(f: Facts) -> Iterator[Finding]:
-    """S5 where no level is known: most of the first loss is left, and it still falls fast."""
+    """S5 where no level is known: much of the first loss is left, and it still falls fast.
+
+    A loss that falls as fast as before has not begun to converge, whatever its level is.
+    """
     left = share_of(f.v_end, float(max(f.t[0], f.v[0])))
-    promise = remaining(f)
-    if f.trends == ("falling", "falling") and promise > STOPPED and left > LEFT:
-        yield finding(
-            "too_slow",
-            f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
-            {"left": left, "promise": promise},
-            confidence=certainty(left, LEFT),
-            severity="notice",
-            sentence="The run was stopped early: both losses still fall fast.",
-        )
+    promise, straight = remaining(f), steady(f) and left > LEFT_STRAIGHT
+    if f.trends != ("falling", "falling") or not (straight or (promise > STOPPED and left > LEFT)):
+        return
+    yield finding(
+        "too_slow",
+        f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
+        {"left": left, "promise": promise},
+        confidence=certainty(left, LEFT),
+        severity="warning" if straight else "notice",
+        sentence="The run learns too slowly: its loss falls as a straight line and has not begun "
+        "to converge."
+        if straight
+        else "The run was stopped early: both losses still fall fast.",
+    )
 
 
 def steady(f: Facts) -> bool:
