@@ -48,7 +48,8 @@ SYMPTOMS: dict[str, tuple[str, ...]] = {
     "symmetric": ("symmetric_weights",),
     "bad_init": ("bad_init",),
     "double_softmax": ("double_softmax",),
-    "data": ("validation_shift", "data_suspect", "bn_drift"),
+    "bn_drift": ("bn_drift",),
+    "data": ("validation_shift", "data_suspect"),
 }
 SYMPTOM_OF = {name: symptom for symptom, names in SYMPTOMS.items() for name in names}
 GROUP_OF: dict[str, Group] = {
@@ -57,7 +58,7 @@ GROUP_OF: dict[str, Group] = {
     else "diverged"
     if symptom == "diverging"
     else "data"
-    if symptom in ("data", "double_softmax")
+    if symptom in ("data", "double_softmax", "bn_drift")
     else "stuck"
     for name, symptom in SYMPTOM_OF.items()
 }
@@ -419,7 +420,7 @@ def unnormalised_input(c: Config, draw: Draw) -> Config:
 @_family(
     "data",
     f"bn_drift {UNLIKE} oscillating bad_init {POOR}",
-    has="",
+    has="bn_drift",
     may="data overfitting diverging poor bad_init",
     harm="fails",
 )

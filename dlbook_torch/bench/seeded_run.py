@@ -186,6 +186,11 @@ def score(y: Tensor, t: Tensor) -> float:
     return 1 - float(((y - t) ** 2).mean() / t.var(unbiased=False))
 
 
+def baseline(t: Tensor) -> float | None:
+    """Loss of the best constant answer, where that is not ln C: the variance of numbers."""
+    return None if t.dtype == torch.long else float(t.var(unbiased=False))
+
+
 def train(label: str, c: Config, run_id: str = "") -> dict[str, Any]:
     """Train and record: a run in the format of the labelled files, as plain data."""
     task = TASKS[c.data]
@@ -201,6 +206,7 @@ def train(label: str, c: Config, run_id: str = "") -> dict[str, Any]:
         "label": label,
         "config": c.as_dict(),
         "classes": task.classes,
+        "baseline": baseline(sets.train.t),
         "layers": [layer.name for layer in layers],
         "activations": [c.act if layer.act is not None else "" for layer in layers],
         "start": beginning(c, sets, layers, loss, net),

@@ -22,6 +22,7 @@ CAUSES = {
     "dead_relu",
     "vanishing_gradients",
     "saturated",
+    "bn_drift",
     "bad_init",
     "lr_too_high",
     "lr_too_low",

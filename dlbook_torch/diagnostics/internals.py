@@ -1,7 +1,7 @@
 """The symptoms that layers show: gradients, updates, activations, weights (S9 to S15)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import isfinite
+from math import isfinite, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,12 @@ SATURATED, MOSTLY_SATURATED = 0.50, 0.70
 TOO_LOW, TOO_HIGH = 1e-4, 1e-1
 # S14: mean cosine between the weights of two units
 ALIKE = 0.999
-# S15: standard deviation of the outputs, largest over smallest layer (SageMaker Debugger)
-SPREAD = 10.0
+# S15: standard deviation of the outputs, largest over smallest layer: three times the 10 of
+# SageMaker Debugger, which dropout of 0.9 in two layers makes by itself
+SPREAD = 30.0
+# running statistics of BatchNorm: a variance off by a factor of 2, a mean by a standard deviation;
+# batches of 24 and more put them off by 0.4 at most
+VARIANCE_DRIFT, MEAN_DRIFT = log(2), 1.0
 
 
 class Layers:
@@ -227,7 +231,7 @@ def symmetric_weights(x: Layers) -> Iterator[Finding]:
 
 
 def bad_init(x: Layers) -> Iterator[Finding]:
-    """S15: in the first epoch the outputs of one layer are ten times those of another."""
+    """S15: in the first epoch the outputs of one layer are 30 times those of another."""
     if (std := x.activation_std) is None:
         return
     first = std[0][std[0] > 0]  # a layer without any spread is dead
@@ -245,6 +249,24 @@ def bad_init(x: Layers) -> Iterator[Finding]:
     )
 
 
+def bn_drift(x: Layers) -> Iterator[Finding]:
+    """Running statistics of BatchNorm that are not those of the batches, in the last epochs."""
+    ratio, unknown = np.zeros(len(x.names)), True
+    for grid, bound in ((x.variance_drift, VARIANCE_DRIFT), (x.mean_drift, MEAN_DRIFT)):
+        if grid is not None:
+            ratio, unknown = np.fmax(ratio, late(grid) / bound), False
+    if unknown or not (most := float(ratio.max())) > 1:
+        return
+    where = np.flatnonzero(ratio > 1)
+    yield finding(
+        "bn_drift",
+        "Distance of running from batch statistics, over what is tolerable: "
+        f"{x.list(where, ratio)}.",
+        {x.names[i]: float(ratio[i]) for i in where} | {"largest": most},
+        confidence=certainty(most, 1.0),
+    )
+
+
 RULES: tuple[Callable[[Layers], Iterator[Finding]], ...] = (
     exploding_gradients,
     frozen_layer,
@@ -252,6 +274,7 @@ RULES: tuple[Callable[[Layers], Iterator[Finding]], ...] = (
     dead_relu,
     vanishing_gradients,
     saturated,
+    bn_drift,
     bad_init,
     update_ratio,
 )

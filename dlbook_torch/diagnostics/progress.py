@@ -15,6 +15,8 @@ from .run import Curves
 NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 # S4, S8: skill below which a network underfits (notes 4.3), below which it could do better
 LOW, MODEST, HIGH_SKILL = 0.5, 2 / 3, 0.8  # AUTOTRAINER's accuracy 0.7, of ten classes; good
+# the first where numbers are predicted: half of their variance may well be noise
+LOW_OF_NUMBERS = 0.3
 # S5: a run that would lose this share of its loss in as many epochs again was stopped early
 PROMISING = 0.3
 STOPPED, LEFT = 0.25, 0.25  # the same where no level is known, and of the first loss is left
@@ -136,6 +138,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
             yield from _stopped_early(f)
             return
     by_loss = not isfinite(f.val_skill)
+    low = LOW_OF_NUMBERS if by_loss and f.curves.classes is None else LOW
     train = val if isnan(train) else train
     promise = remaining(f)
     levels = f"{f.levels()}. {_skills(f)}"
@@ -144,7 +147,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
     falls = f.trends[0] == "falling" and f.trends[1] != "rising"
     lasting = promise > PROMISING or steady(f) or bool(f.v_end > NOTHING * f.baseline)
     falling = falls and lasting
-    if max(train, val) < bound and (falling or (train < LOW and val < LOW)):
+    if max(train, val) < bound and (falling or (train < low and val < low)):
         yield finding(
             "too_slow" if falling else "underfitting",
             levels
@@ -166,7 +169,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
             "dropout or augmentation is too strong, or training labels are wrong.",
             cures="less_dropout labels measure",
         )
-    elif max(train, val) < bound:
+    elif max(train, val) < min(bound, low if by_loss else bound):
         yield finding(
             "plateau",
             levels,
