@@ -166,16 +166,17 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
     of errors, and far above that of an answer that knows nothing but its accuracy.
     """
     accuracy, C = f.val_accuracy, f.curves.classes
-    if accuracy is None or C is None or f.n < 4:
+    if accuracy is None or C is None or f.n < 4 or isnan(f.unit):
         return
     floor, wrong = log(1 + (C - 1) / e), log(2 * e**0.5 + C - 2) - 0.5
-    pairs = [(f.v, accuracy), (f.t, f.train_accuracy)]
+    v, t = f.v / f.unit, f.t / f.unit
+    pairs = [(v, accuracy), (t, f.train_accuracy)]
     if any(_below(loss, a, floor, wrong) for loss, a in pairs if a is not None):
         return
     end = float(np.nanmedian(accuracy[-3:]))
-    excess = f.v_end / float(guess(np.array([end]), C)[0])
-    law = abs(f.v - floor - (1 - accuracy))[f.n // 2 :]  # the first softmax may be soft at first
-    allowed = SOFTMAX_TWICE * min(excess, 2.0) + 2 * min(f.noise_v, 0.05 * floor)
+    excess = f.v_end / f.unit / float(guess(np.array([end]), C)[0])
+    law = abs(v - floor - (1 - accuracy))[f.n // 2 :]  # the first softmax may be soft at first
+    allowed = SOFTMAX_TWICE * min(excess, 2.0) + 2 * min(f.noise_v / f.unit, 0.05 * floor)
     moves = np.ptp(accuracy) >= SOFTMAX_RANGE or excess >= SOFTMAX_SURE
     if end <= 1 / C or excess < SOFTMAX_EXCESS or not moves:
         return
@@ -185,7 +186,7 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
         "double_softmax",
         f"With {C} classes two softmaxes cannot get below {floor:.4g}; the validation loss stays "
         f"within {np.nanmax(law):.2g} of that plus the share of errors in the later half, and ends "
-        f"at {f.v_end:.4g} although {end:.1%} of the answers are right.",
+        f"at {f.v_end / f.unit:.4g} although {end:.1%} of the answers are right.",
         {"floor": floor, "off": float(np.nanmax(law)), "excess": excess},
         confidence=certainty(excess, SOFTMAX_EXCESS),
         since=f.epoch(0),
