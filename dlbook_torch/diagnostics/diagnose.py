@@ -151,7 +151,7 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
         elif x.id == "oscillating" and fine:
             yield replace(x, severity="notice")
         elif x.id in CAUSES and fine:
-            much = x.id == "dead_relu" or (x.id == "saturated" and x.severity == "error")
+            much = x.id in ("dead_relu", "bn_drift") or (x.id == "saturated" and x.severity == "error")
             yield replace(x, severity="warning" if much else "notice")
         elif x.id == "validation_shift":
             yield replace(x, severity=_worst([x.severity, *apart]))

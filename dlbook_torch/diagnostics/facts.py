@@ -11,7 +11,7 @@ from .run import Curves, Series
 
 UNIT = 1000.0  # a loss is given in units, or thousands, or thousandths, and so on, of a nat
 # least loss over that of an answer that knows its accuracy; the second where half is learned
-PLAUSIBLE = 1 / 5, 5
+PLAUSIBLE = 1 / 5, 20
 
 
 @dataclass(frozen=True)

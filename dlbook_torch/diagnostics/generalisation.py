@@ -29,7 +29,8 @@ BY_HEART = 2.0  # notes 4.3: accuracies apart are overfitting; and the losses, b
 SHIFT_RUNNING, SHIFT_MEASURED, SHIFT_LASTS = 1.15, 1.5, 1.15
 SHIFT_EPOCHS = 3  # the first alone may be off while BatchNorm's averages settle
 LEAK = 0.85  # validation loss over training loss, both in eval mode
-EASIER = 0.05  # and the accuracy is better by this (UMLAUT), where it is known
+# and where accuracies are known, one better by this (UMLAUT), or a ratio as low as this
+EASIER, FAR_EASIER = 0.05, 0.5
 SAME, CHANGE = 1e-3, 0.1  # distance of the two losses in every epoch; what they change by
 # distance from the law of two softmaxes; how many times the loss of an answer that knows its
 # accuracy the loss is (that of a network that is merely unsure was 1.26 at most); how far the
@@ -58,6 +59,8 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
     holds = lost < ACCURACY_LOST and not f.accuracy_gap >= NEAR
     severity: Severity = "error" if share >= SEVERE_RISE or regained > REGAINED else "warning"
+    if holds:
+        severity = "warning" if share >= SEVERE_RISE else "notice"
     evidence = (
         f"{f.levels()}; since the minimum of its smoothed curve the validation loss has "
         f"changed by {share:+.1%} and the training loss by {0 - gain:+.1%}"
@@ -70,7 +73,7 @@ def overfitting(f: Facts) -> Iterator[Finding]:
         {"rise": share, "regained": regained, "gain": gain, "noise": f.noise_v},
         confidence=min(certainty(share, RISE / 2), certainty(rise, SURE_RISE / 2 * f.noise_v)),
         since=f.epoch(f.best),
-        severity="notice" if holds and severity == "warning" else severity,
+        severity=severity,
         sentence="The validation loss rises while the accuracy holds: the network grows too sure "
         "of its mistakes."
         if holds
@@ -194,9 +197,9 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
 
 
 def _below(loss: Curve, accuracy: Curve, right: float, wrong: float) -> bool:
-    """A loss was lower in some epoch than these least costs of right and wrong answers allow."""
+    """In half of the later epochs a loss is lower than these least costs of answers allow."""
     least = accuracy * right + (1 - accuracy) * wrong
-    return bool(np.nanmin(loss / least) < 1 - ROUNDED)
+    return bool(np.nanmedian((loss / least)[len(loss) // 2 :]) < 1 - ROUNDED)
 
 
 def backwards(f: Facts) -> Iterator[Finding]:
@@ -206,7 +209,8 @@ def backwards(f: Facts) -> Iterator[Finding]:
     if f.t_end <= 0 or f.trends[0] == "rising":
         return
     ratio = f.v_end / f.t_end
-    better = f.t_end - f.v_end > 3 * max(f.noise_t, f.noise_v) and not f.accuracy_gap > -EASIER
+    better = f.t_end - f.v_end > 3 * max(f.noise_t, f.noise_v)
+    better = better and (not f.accuracy_gap > -EASIER or ratio < FAR_EASIER)
     if ratio < LEAK and better and f.t_end - f.v_end > LOSS_GAP / 2 * f.scale:
         yield finding(
             "data_suspect",

@@ -24,6 +24,7 @@ MIN_UNITS = 4  # of a smaller layer a share says nothing: it is the layer that i
 SATURATED, MOSTLY_SATURATED = 0.50, 0.70
 # S13: |dW| / |W| of a step; 1e-3 is usual (CS231n, TheDeepChecker)
 TOO_LOW, TOO_HIGH = 1e-4, 1e-1
+IDLE = 1e-6  # so small a step does nothing: a thousand of them change a weight by a thousandth
 # S14: mean cosine between the weights of two units
 ALIKE = 0.999
 # S15: standard deviation of the outputs, largest over smallest layer: three times the 10 of
@@ -166,6 +167,8 @@ def update_ratio(x: Layers) -> Iterator[Finding]:
         [np.mean(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in rows.T]
     )
     middle = float(np.nanmedian(per_layer))
+    half = float(np.nanmedian(rows[len(rows) // 2 :]))  # a rate that died took the rest with it
+    middle = half if half < IDLE else middle
     worst = per_layer[np.isfinite(per_layer)].max(initial=0.0)
     evidence = f"|dW| / |W| of a step: {x.list(range(len(x.names)), per_layer)}; 1e-3 is usual."
     if middle < TOO_LOW:
