@@ -27,7 +27,7 @@ REGAINED = 0.5  # or that has lost again half of what it had gained
 EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
 # S7: noise as a share of the level, of the loss of guessing
 JUMPS, JUMPS_OF_SCALE = 0.3, 0.05
-BAD_START = 2.5  # S15: first loss over that of guessing (CS231n)
+BAD_START, UNDONE = 2.5, 2.0  # S15: first loss over that of guessing (CS231n), over the last
 
 
 def failure(curves: Curves) -> Finding | None:
@@ -248,7 +248,8 @@ def bad_start(f: Facts) -> Iterator[Finding]:
     if not f.known or f.n < 3:
         return
     first, later = min(float(f.t[0]), float(f.v[0])), float(f.t[f.n // 3])
-    if first > BAD_START * f.baseline and first > later > f.baseline:
+    undone = first > max(later, UNDONE * f.t_end)  # if not, the loss may be in other units
+    if first > BAD_START * f.baseline and undone and later > f.baseline:
         yield finding(
             "bad_init",
             f"The first loss is {first:.4g}, {first / f.baseline:.3g} times that of "
