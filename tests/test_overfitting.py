@@ -228,7 +228,7 @@ def test_a_loss_that_does_not_rise_for_good_is_no_overfitting(shape):
 @pytest.mark.parametrize("shape", OVERFITTED, ids=lambda f: f.__name__)
 def test_a_loss_that_rises_for_good_is_overfitting(shape):
     said, _ = found(shape)
-    assert sum(said) >= 0.85 * len(said)
+    assert sum(said) >= 0.8 * len(said)
     assert all(said[LENGTHS.index(60) * SEEDS :])  # long curves leave no doubt
 
 

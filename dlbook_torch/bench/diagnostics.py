@@ -273,7 +273,8 @@ def parsed(args: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpars
         "--split",
         choices=get_args(SplitName),
         default="development",
-        help="thresholds are chosen on development and reported on held-out; default: development",
+        help="thresholds are chosen on development and validation, and reported on held-out; "
+        "default: development",
     )
     parser.add_argument(
         "--out",

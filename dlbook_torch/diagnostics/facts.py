@@ -10,8 +10,9 @@ from .curves import MIN_EPOCHS, Curve, Trend, last_segment, noise, smooth, trend
 from .run import Curves, Series
 
 UNIT = 1000.0  # a loss is given in units, or thousands, or thousandths, and so on, of a nat
-# least loss over that of an answer that knows its accuracy; the second where half is learned
-PLAUSIBLE = 1 / 5, 20
+# least loss over that of an answer that knows its accuracy (good networks have 0.25 to 1.1, one
+# with two softmaxes up to 19 at 99 % of ten classes); the second bound from this skill on
+PLAUSIBLE, KNOWS = (1 / 5, 20), 0.5
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Facts:
         if not 0 < ratio < inf:
             return nan
         unit = UNIT ** round(log(ratio, UNIT))
-        most = PLAUSIBLE[1] if self.val_skill >= 0.5 else inf
+        most = PLAUSIBLE[1] if self.val_skill >= KNOWS else inf
         plausible = accuracy is None or PLAUSIBLE[0] < ratio / unit < most
         return unit if plausible else nan
 

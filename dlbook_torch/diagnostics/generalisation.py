@@ -36,6 +36,7 @@ SAME, CHANGE = 1e-3, 0.1  # distance of the two losses in every epoch; what they
 # accuracy the loss is (that of a network that is merely unsure was 1.26 at most); how far the
 # accuracy must move to show it, unless the loss is so many times that
 SOFTMAX_TWICE, SOFTMAX_EXCESS, SOFTMAX_RANGE, SOFTMAX_SURE = 0.12, 1.3, 0.15, 3.0
+SOFTER = 2.0  # by what factor the distance may grow with the excess
 # what rounding, and an accuracy that is half an epoch older than its loss, may take from a bound
 ROUNDED = 0.05
 
@@ -179,7 +180,7 @@ def double_softmax(f: Facts) -> Iterator[Finding]:
     end = float(np.nanmedian(accuracy[-3:]))
     excess = f.v_end / f.unit / float(guess(np.array([end]), C)[0])
     law = abs(v - floor - (1 - accuracy))[f.n // 2 :]  # the first softmax may be soft at first
-    allowed = SOFTMAX_TWICE * min(excess, 2.0) + 2 * min(f.noise_v / f.unit, 0.05 * floor)
+    allowed = SOFTMAX_TWICE * min(excess, SOFTER) + 2 * min(f.noise_v / f.unit, 0.05 * floor)
     moves = np.ptp(accuracy) >= SOFTMAX_RANGE or excess >= SOFTMAX_SURE
     if end <= 1 / C or excess < SOFTMAX_EXCESS or not moves:
         return
