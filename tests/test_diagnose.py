@@ -140,6 +140,7 @@ LAYERS = {
     "lr_too_low": layers(update_ratio=[1e-6, 2e-6, 1e-6]),
     "frozen_layer": layers(update_ratio=[0.0, 2e-3, 1e-3]),
     "symmetric_weights": layers(similarity=[1.0, 0.2, 0.1]),
+    "bn_drift": layers(mean_drift=[0.1, 0.2, nan], variance_drift=[0.1, 1.5, nan]),
     "bad_init": layers(activation_std=[1.0, 1e-4, nan]),
 }
 
@@ -218,17 +219,47 @@ def changed(run, change, *names):
     return replace(run, **{n: change(np.asarray(x, float)) for n, x in values.items()})
 
 
-@pytest.mark.parametrize("name", [n for n in RUNS if RUNS[n].classes is None])
-def test_unit_of_the_loss_does_not_matter(name):
-    for scale in (1e-3, 1e3):
-        other = diagnose(changed(RUNS[name], lambda x, s=scale: s * x, "train", "val"))
-        assert other.id == name
-        assert other.severity == diagnose(RUNS[name]).severity
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_unit_of_the_loss_does_not_matter(name, scale):
+    before = diagnose(RUNS[name])
+    after = diagnose(changed(RUNS[name], lambda x: scale * x, "train", "val"))
+    assert [(x.id, x.severity) for x in after.findings] == [
+        (x.id, x.severity) for x in before.findings
+    ]
+
+
+def drawn(seed):
+    """Curves of a classifier of any quality: skill, confidence, noise, turn, and length vary."""
+    draw = np.random.default_rng(seed)
+    n, classes = int(draw.integers(8, 60)), int(draw.choice([2, 4, 10, 100]))
+    s, best = np.linspace(0, 1, n), draw.uniform(1 / classes, 0.99)
+    right = best - (best - 1 / classes) * np.exp(-draw.uniform(0, 15) * s)
+    right = np.clip(right + 0.01 * draw.standard_normal(n), 0, 1)
+    loss = (log(classes) * (1 - right) / (1 - 1 / classes) + 0.01) * draw.uniform(0.5, 3)
+    rise = draw.choice([0, 0, 1]) * draw.uniform(0, 1) * np.clip(s - draw.random(), 0, 1)
+    val = (loss * draw.uniform(1, 1.5) + rise) * (1 + 0.02 * draw.standard_normal(n))
+    return Curves(loss, val, np.clip(right + 0.05, 0, 1), right, classes=classes)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_unit_of_the_loss_does_not_matter_to_any_classifier(scale):
+    seen = set()
+    for seed in range(100):
+        run = drawn(seed)
+        said = [
+            [(x.id, x.severity) for x in diagnose(r).findings]
+            for r in (run, changed(run, lambda x: scale * x, "train", "val"))
+        ]
+        assert said[0] == said[1], seed
+        seen |= {name for name, _ in said[0]}
+    assert len(seen) >= 8  # the curves differ enough to show something
 
 
 @pytest.mark.parametrize("name", ["learning", "converged", "overfitting", "underfitting"])
-def test_a_summed_loss_of_known_classes_is_judged_by_its_accuracy(name):
-    assert diagnose(changed(RUNS[name], lambda x: 1e3 * x, "train", "val")).id == name
+@pytest.mark.parametrize("batch", [32, 128, 4096])
+def test_a_loss_summed_over_a_batch_is_judged_by_its_accuracy(name, batch):
+    assert diagnose(changed(RUNS[name], lambda x: batch * x, "train", "val")).id == name
 
 
 @pytest.mark.parametrize("name", STABLE)
@@ -269,17 +300,23 @@ def test_noise_that_lasts_is_seldom_called_overfitting():
         alarms += "overfitting" in ids(
             diagnose(Curves(decay(2.3, 0.3, 8, 50), val, measured=False))
         )
-    assert alarms <= 10
+    assert alarms <= 4  # 8 in 6 times 100 of such curves
 
 
 # level and accuracy
-def test_a_rising_loss_with_a_steady_accuracy_is_only_noted():
-    run = healthy(val=0.2 + 0.5 * (S - 0.5) ** 2, train=decay(2, 0.05, 5))
+@pytest.mark.parametrize("steep, severity", [(0.1, "notice"), (0.5, "warning")])
+def test_a_rising_loss_with_a_steady_accuracy_weighs_less(steep, severity):
+    run = healthy(val=0.2 + steep * (S - 0.5) ** 2, train=decay(2, 0.05, 5))
     (note,) = (x for x in diagnose(run).findings if x.id == "overfitting")
-    assert note.severity == "notice"
-    assert diagnose(run).healthy
+    assert note.severity == severity  # by 12 % and by 60 %
+    assert "sure of its mistakes" in note.sentence
+    assert diagnose(run).healthy == (severity == "notice")
+
+
+def test_a_large_rise_with_a_falling_accuracy_is_an_error():
+    run = healthy(val=0.2 + 0.5 * (S - 0.5) ** 2, train=decay(2, 0.05, 5))
     worse = replace(run, val_accuracy=[*decay(0.3, 0.94)[:20], *np.linspace(0.93, 0.88, 10)])
-    assert diagnose(worse).id == "overfitting"
+    assert (diagnose(worse).id, diagnose(worse).severity) == ("overfitting", "error")
 
 
 def test_accuracies_far_apart_are_overfitting_even_if_the_loss_stands_still():
@@ -564,3 +601,92 @@ def test_two_softmaxes_are_known_late_where_the_first_is_soft_at_first(accuracy,
     loss = log(1 + 9 / e) + (1 - accuracy) + soft
     report = diagnose(Curves(loss, loss + 0.002, right, right, classes=10))
     assert any(x.id == "double_softmax" for x in report.findings) == found
+
+
+def test_no_honest_loss_obeys_the_bound_of_two_softmaxes():
+    """A sure network's loss is below it, whatever its accuracy; one that obeys it is found."""
+    right = decay(0.5, 0.9, 10)
+    law = TWICE + 1 - right
+    run = Curves(law + 0.02, law + 0.02, right, right, classes=CLASSES)
+    assert diagnose(run).id == "double_softmax"
+    honest = replace(run, train=(1 - right) * 2)
+    assert "double_softmax" not in ids(diagnose(honest))
+    for loss, found in ((1.6, False), (1.74, True)):  # six of ten wrong cost 1.736 at least
+        unsure = replace(run, train=np.full(EPOCHS, loss), train_accuracy=np.full(EPOCHS, 0.4))
+        assert ("double_softmax" in ids(diagnose(unsure))) == found
+
+
+@pytest.mark.parametrize("classes", [2, 4, 10, 1000])
+def test_costs_of_two_softmaxes_are_those_of_the_best_logits(classes):
+    """The bounds of the rule, against a search over logits that are a softmax."""
+    draw = np.random.default_rng(0)
+    floor, wrong = log(1 + (classes - 1) / e), log(2 * e**0.5 + classes - 2) - 0.5
+    sharp = np.exp(draw.uniform(0, 60, (2000, 1)) * draw.random((2000, classes)))
+    p = sharp / sharp.sum(1, keepdims=True)
+    cost = np.log(np.exp(p).sum(1)) - p[:, 0]
+    first = p.argmax(1) == 0
+    p[first, 0], right = p[first, 0], cost[first]
+    assert right.min(initial=inf) >= floor - 1e-9
+    assert cost[~first].min() >= wrong - 1e-9
+    sure, torn = np.eye(classes)[0], np.zeros(classes)
+    torn[:2] = 0.5
+    for p, bound in ((sure, floor), (torn, wrong)):
+        assert np.log(np.exp(p).sum()) - p[0] == pytest.approx(bound)
+
+
+def test_an_unsure_network_of_two_classes_has_one_softmax():
+    right = decay(0.5, 0.88, 8)
+    loss = decay(0.74, 0.43, 8)
+    run = Curves(loss, loss, right, right, classes=2)
+    assert "double_softmax" not in ids(diagnose(run))
+
+
+# numbers as targets
+def test_a_loss_that_falls_as_a_straight_line_is_too_slow_whatever_its_level():
+    slow = diagnose(Curves(3 - S, 3.1 - S))
+    assert (slow.id, slow.severity) == ("too_slow", "warning")
+    assert diagnose(Curves(decay(3, 2, 4), decay(3.1, 2.1, 4))).healthy
+    assert diagnose(Curves(3 - 2.9 * S, 3.1 - 2.9 * S)).severity != "warning"  # little is left
+
+
+@pytest.mark.parametrize("left, healthy", [(0.2, True), (0.6, True), (0.8, False)])
+def test_half_the_variance_of_numbers_may_be_noise_but_not_more(left, healthy):
+    loss = decay(1.2, left, 30)
+    assert diagnose(Curves(loss, loss * 1.02, baseline=1.0)).healthy == healthy
+
+
+# rates
+def test_a_schedule_that_ends_low_is_no_low_rate():
+    falling = [[x, x, x] for x in 3e-3 * 0.75 ** np.arange(EPOCHS)]
+    dying = [[x, x, x] for x in 3e-3 * 0.3 ** np.arange(EPOCHS)]
+    assert np.median(falling) < 1e-4
+    assert "lr_too_low" not in ids(diagnose(STUCK, layers(update_ratio=falling)))
+    assert "lr_too_low" in ids(diagnose(STUCK, layers(update_ratio=dying)))
+
+
+# BatchNorm
+@pytest.mark.parametrize(
+    "mean, variance, found", [(0.2, 0.3, False), (1.2, 0.3, True), (0.0, 0.8, True)]
+)
+def test_running_statistics_far_from_the_batches_are_found(mean, variance, found):
+    inside = layers(mean_drift=[mean, 0.0, nan], variance_drift=[variance, 0.0, nan])
+    report = diagnose(healthy(), inside)
+    assert report.healthy != found
+    assert ("bn_drift" in ids(report)) == found
+
+
+def test_dropout_widens_activations_tenfold_and_is_no_bad_start():
+    assert "bad_init" not in ids(diagnose(STUCK, layers(activation_std=[0.9, 2.9, 9.5])))
+    assert "bad_init" in ids(diagnose(STUCK, layers(activation_std=[0.9, 6.0, 40.0])))
+
+
+# easier samples
+@pytest.mark.parametrize("gained, found", [(0.0, False), (0.1, True)])
+def test_a_somewhat_lower_validation_loss_needs_a_better_accuracy(gained, found):
+    run = healthy(
+        train=decay(2, 1.0),
+        val=decay(2, 0.7),
+        train_accuracy=decay(0.1, 0.75),
+        val_accuracy=decay(0.1, 0.75 + gained),
+    )
+    assert ("data_suspect" in ids(diagnose(run))) == found

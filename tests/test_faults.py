@@ -3,16 +3,19 @@
 import dataclasses
 import gzip
 import json
+import random
 from collections import Counter
+from itertools import combinations
 from math import cos, log, pi
 
 import pytest
 import torch
 
 from dlbook_torch import nn
-from dlbook_torch.bench import cache, faults, seeded_run
-from dlbook_torch.bench.faults import FAMILIES, Config, config
+from dlbook_torch.bench import cache, faults, outcome, seeded_run, settings
+from dlbook_torch.bench.faults import FAMILIES, config
 from dlbook_torch.bench.seeded_run import layers_of, network, planted, train
+from dlbook_torch.bench.settings import Config
 from dlbook_torch.bench.tasks import TASKS, Task, _classes
 
 TINY = dict(n=120, epochs=2, bs=40)
@@ -20,8 +23,8 @@ TINY = dict(n=120, epochs=2, bs=40)
 
 def small(label, split="development", seed=0, **changes):
     """Settings of a family that take no time; Fashion-MNIST may be missing."""
-    c = config(split, label, faults.FIRST_SEED[split] + seed)
-    data = "digits" if c.data == "fashion" else c.data
+    c = config(split, label, settings.FIRST_SEED[split] + seed)
+    data = "digits" if c.data in settings.CLOTHES else c.data
     return dataclasses.replace(c, data=data, **(TINY | changes))
 
 
@@ -43,12 +46,12 @@ def start(c):
 # --- the splits
 
 
-@pytest.mark.parametrize("split", faults.FIRST_SEED)
+@pytest.mark.parametrize("split", settings.FIRST_SEED)
 @pytest.mark.parametrize("label", FAMILIES)
 def test_a_faulty_run_differs_from_a_healthy_one(split, label):
-    seed = faults.FIRST_SEED[split]
-    draw = faults.random.Random(f"{split} {label} {seed}")
-    assert faults.healthy(split, seed, draw) != config(split, label, seed)
+    seed = settings.FIRST_SEED[split]
+    draw = random.Random(f"{split} {label} {seed}")
+    assert settings.healthy(split, seed, draw) != config(split, label, seed)
 
 
 def test_there_are_at_least_24_families():
@@ -60,16 +63,25 @@ def test_there_are_at_least_24_families():
 
 
 def test_the_splits_have_no_task_seed_or_setting_of_a_healthy_run_in_common():
-    ours, theirs = ([c for _, c in faults.configs(s).values()] for s in faults.FIRST_SEED)
-    for name in ("data", "seed"):
-        assert not {getattr(c, name) for c in ours} & {getattr(c, name) for c in theirs}, name
-    well = [
-        {(c.width, c.opt, c.bs) for label, c in faults.configs(s).values() if label == "healthy"}
-        for s in faults.FIRST_SEED
-    ]
-    assert not well[0] & well[1]
-    assert {c.arch for c in ours} == {"mlp"}
-    assert {c.arch for c in theirs} == {"mlp", "conv"}
+    plans = {split: list(faults.configs(split, 180, 12).values()) for split in settings.FIRST_SEED}
+    for one, other in combinations(plans, 2):
+        for name in ("data", "seed"):
+            ours, theirs = ({getattr(c, name) for _, c in plans[s]} for s in (one, other))
+            assert not ours & theirs, (one, other, name)
+        ours, theirs = (
+            {(c.width, c.opt, c.bs) for label, c in plans[s] if label == "healthy"}
+            for s in (one, other)
+        )
+        assert not ours & theirs, (one, other)
+    archs = [{c.arch for _, c in plan} for plan in plans.values()]
+    assert archs == [{"mlp"}, {"mlp", "conv"}, {"mlp", "conv"}]
+
+
+def test_a_fault_keeps_to_the_tasks_of_its_split():
+    for split in settings.FIRST_SEED:
+        plan = faults.configs(split, 120, 12).values()
+        well = {c.data for label, c in plan if label == "healthy"}
+        assert {c.data for _, c in plan} == well, split
 
 
 def test_settings_are_the_same_every_time():
@@ -357,7 +369,7 @@ def recorded(score, train_acc=0.95, val_acc=0.95, test=(0.3, 0.2, 0.2, 0.2), val
     ],
 )
 def test_outcomes_by_the_test_set(run, said):
-    assert faults.outcome(run) == said
+    assert outcome.outcome(run) == said
     assert faults.verified(run) == (said == "well")
 
 
@@ -417,6 +429,34 @@ def test_tasks_split_without_overlap():
     assert not rows[0] & rows[1]
     assert not rows[0] & rows[2]
     assert not rows[1] & rows[2]
+
+
+def test_numbers_are_judged_by_the_variance_of_their_targets():
+    c = plain(data="friedman")
+    t = planted(c, TASKS["friedman"]).train.t
+    best = torch.nn.functional.mse_loss(t.mean().expand_as(t), t)
+    assert train("healthy", c)["baseline"] == pytest.approx(best.item(), rel=1e-5)
+    assert train("healthy", plain())["baseline"] is None
+
+
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - set(settings.CLOTHES)))
+def test_a_plain_rule_does_better_than_guessing_on_every_task(name):
+    """Nearest neighbours on 200 samples: inputs and targets belong together."""
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    task = TASKS[name]
+    sets = task.sets(200, 0)
+    rule = (KNeighborsClassifier if task.classes else KNeighborsRegressor)(7)
+    (x, t), (vx, vt) = ((s.x.flatten(1), s.t.flatten()) for s in (sets.train, sets.val))
+    guessing = 1 / task.classes if task.classes else 0.0
+    assert rule.fit(x, t).score(vx, vt) > guessing + 0.1
+
+
+@pytest.mark.parametrize("opt", seeded_run.RULES)
+def test_every_rule_trains(opt):
+    c = plain(opt=opt, lr=settings.RATES[opt][1], n=300, epochs=6)
+    loss = train("healthy", c)["val_loss"]
+    assert loss[-1] < 0.95 * loss[0]
 
 
 def test_every_activation_is_ours():

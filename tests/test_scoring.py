@@ -36,6 +36,8 @@ def run(val, train=None, *, label="healthy", **more):
         zero_frac=[[0.5]] * n,
         sat=[[]] * n,
         flat=[[]] * n,
+        mean_drift=[[]] * n,
+        variance_drift=[[]] * n,
         lr=[0.005] * n,
         train_acc=[0.8] * n,
         train_acc_eval=[0.8] * n,
@@ -56,6 +58,7 @@ def run(val, train=None, *, label="healthy", **more):
     base = dict(
         label=label, classes=10, config={"data": "digits"}, layers=["0"], activations=["relu"]
     )
+    base |= dict(baseline=None)
     return base | rows | curves | {"start": start} | more
 
 
@@ -229,6 +232,19 @@ def test_curves_of_a_run_by_their_source():
     assert (running.train[0], isnan(running.train[1]), running.measured) == (9.0, True, False)
     bare = scoring.curves(recorded, "losses", 1)
     assert (list(bare.val), bare.val_accuracy, bare.lr, bare.classes) == ([3.0], None, None, None)
+
+
+def test_numbers_have_the_variance_of_their_targets_as_loss_of_guessing():
+    numbers = run([0.5, 0.4], classes=None, baseline=1.3)
+    assert [scoring.curves(numbers, s).baseline for s in ("measured", "running")] == [1.3, 1.3]
+    assert scoring.curves(numbers, "losses").baseline is None
+
+
+def test_drift_belongs_to_the_layer_before_its_batch_norm():
+    two = run([1.0], layers=["0", "2"], activations=["relu", ""], variance_drift=[[0.9]])
+    two |= {key: [[1.0, 2.0]] for key in ("grad_norm", "grad_meanabs", "weight_max")}
+    assert scoring.internals(two).variance_drift[0][0] == 0.9
+    assert isnan(scoring.internals(two).variance_drift[0][1])
 
 
 def test_layers_without_a_statistic_have_nan():

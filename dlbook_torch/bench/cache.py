@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from .faults import Config
+from .settings import Config
 
 Run = dict[str, Any]
 Plan = Mapping[str, tuple[str, Config]]

@@ -16,9 +16,11 @@ from rich.table import Table
 
 from . import scoring
 from .cache import Run, complete
-from .faults import FAMILIES, SYMPTOMS, SplitName, configs, outcome, verified
+from .faults import FAMILIES, SYMPTOMS, configs, verified
 from .machine import machine
+from .outcome import outcome
 from .scoring import MODES, Binary, Share, Verdict
+from .settings import CLOTHES, SplitName
 
 START, END = "<!-- diagnostics-bench -->", "<!-- /diagnostics-bench -->"
 
@@ -271,7 +273,8 @@ def parsed(args: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpars
         "--split",
         choices=get_args(SplitName),
         default="development",
-        help="thresholds are chosen on development and reported on held-out; default: development",
+        help="thresholds are chosen on development and validation, and reported on held-out; "
+        "default: development",
     )
     parser.add_argument(
         "--out",
@@ -310,12 +313,12 @@ def main(args: Sequence[str] | None = None) -> None:
     if given.only:
         plan = {name: entry for name, entry in plan.items() if entry[0] in given.only}
     console = Console()
-    if any(c.data == "fashion" for _, c in plan.values()):
+    if any(c.data in CLOTHES for _, c in plan.values()):
         from .tasks import missing  # torchvision takes seconds
 
         if reason := missing():
             console.print(reason)
-            plan = {name: entry for name, entry in plan.items() if entry[1].data != "fashion"}
+            plan = {name: entry for name, entry in plan.items() if entry[1].data not in CLOTHES}
 
     def watch(runs: Iterable[Run], total: int) -> Iterable[Run]:
         return track(runs, f"Training {total} runs", total, console=console, transient=True)

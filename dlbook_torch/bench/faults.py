@@ -1,181 +1,38 @@
 """Training runs with a planted fault, and healthy ones: what is planted and what is right to say.
 
-The diagnostics are judged on two splits that share no task, no seed, and no width, update rule or
+The diagnostics are judged on splits that share no task, no seed, and no width, update rule or
 batch size of a healthy run:
 
-* **development**, on which thresholds may be chosen: digits and a mixture of Gaussians; fully
-  connected networks of 1 to 3 hidden layers of 32, 64 or 128 units; ReLU, LeakyReLU, tanh,
-  sigmoid, GELU; SGD with momentum, Adam; constant and cosine rates; seeds from 0.
+* **development** and **validation**, on which thresholds may be chosen. The first: digits and a
+  mixture of Gaussians; fully connected networks of 1 to 3 hidden layers of 32, 64 or 128 units;
+  ReLU, LeakyReLU, tanh, sigmoid, GELU; SGD with momentum, Adam; constant and cosine rates; seeds
+  from 0. The second: clothes of 7 x 7 and digits of 4 x 4 pixels, shells, tumours, Friedman's
+  function, patients; convolutional networks of 8 or 12 channels, and fully connected ones of 1 to
+  3 hidden layers of 24 to 112 units; all activations; SGD without momentum,
+  Adamax, RAdam, Adadelta; all schedules; seeds from 5000.
 * **held-out**, on which they are reported, and which nothing was fitted to: a part of
   Fashion-MNIST, a teacher's classes, a regression; convolutional networks of 6 or 10 channels, and
   fully connected ones of 2 to 4 hidden layers of 48, 96 or 160 units; ReLU, ELU, SiLU, tanh,
   sigmoid; Nesterov, RMSprop, AdamW, NAdam, Adagrad; constant, stepped, warmed-up and exponential
-  rates; seeds from 2000: those from 1000 were diagnosed before two rules were added on the
-  development split, and are spent. The sizes of the faults are drawn from the same ranges; the
-  shift of the validation set is of another kind in half of the runs.
+  rates; seeds from 3000: of those from 1000 and from 2000 the scores are known, and rules were
+  added since, so they are spent. The sizes of the faults are drawn from the same ranges; the shift
+  of the validation set is of another kind in half of the runs, as it is in the second.
 
 What a family's runs are called is the fault that was planted. Whether it did harm is decided by
-:func:`outcome` from a test set that no diagnosis sees; runs whose outcome does not fit are dropped,
-and counted.
+:mod:`dlbook_torch.bench.outcome` from a test set that no diagnosis sees; runs whose outcome does
+not fit are dropped, and counted.
 """
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from math import isfinite, log, nan
-from statistics import median
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from .outcome import Outcome, outcome, outcomes
+from .settings import FIRST_SEED, Config, Draw, SplitName, healthy, log_uniform
 from .tasks import TASKS
 
-SplitName = Literal["development", "held-out"]
-FIRST_SEED: dict[SplitName, int] = {"development": 0, "held-out": 2000}
-
-
-@dataclass(frozen=True)
-class Config:
-    """A run; the second half are faults, off by default.
-
-    Args:
-        data: name of the task.
-        n: training samples.
-        arch: ``mlp`` or ``conv``.
-        depth: hidden layers, or stages of convolution.
-        width: their units or channels.
-        act: activation.
-        opt: update rule; ``sgd`` has momentum ``mom``.
-        lr: learning rate.
-        schedule: ``constant``, ``cosine``, ``step``, ``exponential``, ``warm-up``, ``dies``.
-        noise: share of wrong training labels; 1 draws all of them at random.
-        init: ``zero``, ``constant``, or a factor on the standard deviation of the weights.
-        bias: first value of the hidden biases.
-        xscale: factor on all inputs.
-        xoffset: added to all inputs afterwards.
-        freeze: indices of layers the optimizer does not know.
-        dsoft: the network ends in a softmax, and the loss has another.
-        clip: largest norm of the gradient.
-        shift: size of what is added to the validation inputs.
-        shift_kind: ``offset``, the same for all samples, or ``noise``.
-        leak: the validation samples are training samples.
-        easy: the validation set is the third that the class means tell apart best.
-        wrong_val: validation labels are off by one class.
-        rare: the first half of the classes keeps this share of its training samples.
-        lrgrow: the rate is multiplied by this after every epoch.
-        spike: the rate is multiplied by this from ``onset`` on.
-        onset: epoch in which the fault begins.
-        bn_momentum: of the running statistics of BatchNorm.
-        accumulate: gradients are never set to zero.
-    """
-
-    data: str
-    n: int
-    depth: int
-    width: int
-    act: str
-    opt: str
-    lr: float
-    arch: str = "mlp"
-    mom: float = 0.9
-    wd: float = 0.0
-    drop: float = 0.0
-    bn: bool = False
-    bs: int = 64
-    epochs: int = 25
-    schedule: str = "constant"
-    seed: int = 0
-    noise: float = 0.0
-    init: str | float = 1.0
-    bias: float = 0.0
-    xscale: float = 1.0
-    xoffset: float = 0.0
-    freeze: tuple[int, ...] = ()
-    dsoft: bool = False
-    clip: float | None = None
-    shift: float = 0.0
-    shift_kind: str = "offset"
-    leak: bool = False
-    easy: bool = False
-    wrong_val: bool = False
-    rare: float = 1.0
-    lrgrow: float = 1.0
-    spike: float = 1.0
-    onset: int = 0
-    bn_momentum: float = 0.1
-    accumulate: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """The settings that define the run, and the faults that are on."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        plain = {field.name: field.default for field in fields(self)[16:]}
-        return {key: value for key, value in given.items() if plain.get(key, nan) != value}
-
-
-Draw = random.Random
-RATES = {  # of a healthy run
-    "sgd": (0.02, 0.05),
-    "nesterov": (0.02, 0.05),
-    "adam": (1e-3, 3e-3),
-    "adamw": (1e-3, 3e-3),
-    "nadam": (1e-3, 2e-3),
-    "rmsprop": (5e-4, 1e-3),
-    "adagrad": (0.01, 0.03),
-}
-
-
-def healthy(split: SplitName, seed: int, draw: Draw) -> Config:
-    """Draw settings that work: moderate width, rate, dropout and decay."""
-    if split == "development":
-        data, arch = draw.choice(["digits", "gmm"]), "mlp"
-        depth, width = draw.choice([1, 2, 3]), draw.choice([32, 64, 128])
-        act = draw.choice(["relu", "relu", "leaky", "tanh", "gelu", "sigmoid"])
-        opt, schedule = draw.choice(["sgd", "adam"]), draw.choice(["constant", "cosine"])
-        bs = draw.choice([32, 64])
-    else:
-        data = draw.choice(["fashion", "fashion", "teacher", "reg"])
-        arch = "conv" if data == "fashion" and draw.random() < 0.6 else "mlp"
-        depth = draw.choice([1, 2]) if arch == "conv" else draw.choice([2, 3, 4])
-        width = draw.choice([6, 10]) if arch == "conv" else draw.choice([48, 96, 160])
-        act = draw.choice(["relu", "relu", "elu", "silu", "tanh", "sigmoid"])
-        opt = draw.choice(["nesterov", "rmsprop", "adamw", "nadam", "adagrad"])
-        schedule = draw.choice(["constant", "step", "exponential", "warm-up"])
-        bs = 50 if arch == "conv" else draw.choice([50, 100])
-    if data in ("gmm", "teacher", "reg"):  # a wide or deep network overfits there
-        width, depth = min(width, 48 if split == "held-out" else 64), min(depth, 2)
-    if act == "sigmoid" and (arch == "conv" or data != "digits"):
-        act = "tanh"
-    if act == "sigmoid":
-        depth = min(depth, 2)
-    if opt == "adagrad":  # its rate falls by itself
-        schedule = "constant"
-    bn = draw.random() < 0.3 or (act == "sigmoid" and depth > 1)
-    drop = 0.0 if bn else draw.choice([0.1, 0.25] if data == "fashion" else [0.0, 0.1, 0.25])
-    epochs = draw.choice([12, 16, 20] if data == "fashion" else [16, 24, 30])
-    return Config(
-        data,
-        TASKS[data].samples,
-        depth,
-        width,
-        act,
-        opt,
-        round(_log(draw, *RATES[opt]), 6),
-        arch,
-        wd=draw.choice([1e-4, 1e-3]),
-        drop=drop,
-        bn=bn,
-        bs=bs,
-        epochs=epochs,
-        schedule=schedule,
-        seed=seed,
-    )
-
-
-def _log(draw: Draw, low: float, high: float) -> float:
-    """Draw evenly in the logarithm."""
-    return low * (high / low) ** draw.random()
-
-
 Plant = Callable[[Config, Draw], Config]
-Outcome = Literal["well", "fails", "overfits", "misjudged", "disputed"]
 Group = Literal["healthy", "overfit", "stuck", "diverged", "data"]
 
 # what a finding says, in the few words by which families and verdicts are compared
@@ -191,7 +48,8 @@ SYMPTOMS: dict[str, tuple[str, ...]] = {
     "symmetric": ("symmetric_weights",),
     "bad_init": ("bad_init",),
     "double_softmax": ("double_softmax",),
-    "data": ("validation_shift", "data_suspect", "bn_drift"),
+    "bn_drift": ("bn_drift",),
+    "data": ("validation_shift", "data_suspect"),
 }
 SYMPTOM_OF = {name: symptom for symptom, names in SYMPTOMS.items() for name in names}
 GROUP_OF: dict[str, Group] = {
@@ -200,7 +58,7 @@ GROUP_OF: dict[str, Group] = {
     else "diverged"
     if symptom == "diverging"
     else "data"
-    if symptom in ("data", "double_softmax")
+    if symptom in ("data", "double_softmax", "bn_drift")
     else "stuck"
     for name, symptom in SYMPTOM_OF.items()
 }
@@ -256,6 +114,16 @@ def _mlp(c: Config, draw: Draw, **changes: Any) -> Config:
     return replace(c, **(wide | changes))
 
 
+# a task of the same split that has classes; one whose classes have a difficult side
+CLASSES = {"reg": "teacher", "friedman": "shells", "patients": "tumours"}
+CROWDED = {"digits": "gmm", "reg": "teacher", "friedman": "numerals", "patients": "numerals"}
+
+
+def _with_classes(c: Config) -> Config:
+    """The same on a task with classes."""
+    return replace(c, data=CLASSES.get(c.data, c.data))
+
+
 def _plain(c: Config, opt: str = "", **changes: Any) -> Config:
     """Without what keeps a network from failing: no BatchNorm, dropout or schedule."""
     rate = {"sgd": 0.03, "nesterov": 0.03, "adam": 2e-3, "adamw": 2e-3}
@@ -287,14 +155,14 @@ def overfit_small_data(c: Config, draw: Draw) -> Config:
     """Few samples, a wide network, many epochs, nothing against it."""
     width = draw.choice([128, 256]) if c.arch == "mlp" else 16
     n, epochs = draw.choice([80, 150, 250]), _epochs(c, draw, 40, 60, 90)
-    rate = round(_log(draw, 1e-3, 3e-3), 6)
+    rate = round(log_uniform(draw, 1e-3, 3e-3), 6)
     return _plain(c, _adaptive(c), n=n, width=width, epochs=epochs, wd=0.0, bs=32, lr=rate)
 
 
 @_family("overfit", "overfitting gap", has="overfitting", may="data poor", harm="overfits")
 def overfit_label_noise(c: Config, draw: Draw) -> Config:
     """Some labels are wrong, and the network is wide enough to learn them."""
-    c = replace(c, data="teacher") if c.data == "reg" else c
+    c = _with_classes(c)
     width = draw.choice([128, 256]) if c.arch == "mlp" else 16
     n, noise = draw.choice([400, 800]), draw.choice([0.2, 0.3, 0.4])
     epochs = _epochs(c, draw, 30, 40, 60)
@@ -307,7 +175,7 @@ def overfit_label_noise(c: Config, draw: Draw) -> Config:
 @_family("stuck", POOR, has="poor", may="dead_relu lr_too_low saturated")
 def underfit_capacity(c: Config, draw: Draw) -> Config:
     """Two units, or one: too few to tell the classes apart."""
-    return _mlp(_plain(c), draw, depth=1, width=1 if c.data in ("reg", "teacher") else 2)
+    return _mlp(_plain(c), draw, depth=1, width=1 if TASKS[c.data].outputs <= 5 else 2)
 
 
 @_family("stuck", POOR, has="poor", may="lr_too_low vanishing dead_relu bad_init symmetric")
@@ -389,7 +257,7 @@ def constant_init(c: Config, draw: Draw) -> Config:
 )
 def shuffled_labels(c: Config, draw: Draw) -> Config:
     """The training labels have nothing to do with the inputs."""
-    c = replace(c, data="teacher") if c.data == "reg" else c
+    c = _with_classes(c)
     return replace(c, noise=1.0, width=min(c.width, 64))
 
 
@@ -434,7 +302,7 @@ def frozen_layer(c: Config, draw: Draw) -> Config:
 @_family("data", "double_softmax", has="double_softmax", may="poor lr_too_low", harm="present")
 def double_softmax(c: Config, draw: Draw) -> Config:
     """The network ends in a softmax, and the loss has one of its own."""
-    c = replace(c, data="teacher") if c.data == "reg" else c
+    c = _with_classes(c)
     return replace(c, dsoft=True)
 
 
@@ -493,14 +361,14 @@ UNLIKE = "validation_shift gap overfitting data_suspect"
 @_family("data", UNLIKE, has="data", may="overfitting poor", harm="misjudged")
 def val_shift(c: Config, draw: Draw) -> Config:
     """The validation inputs are moved, or noisy, while training inputs are not."""
-    kind = "offset" if c.seed < FIRST_SEED["held-out"] else draw.choice(["offset", "noise"])
+    kind = "offset" if c.data in ("digits", "gmm") else draw.choice(["offset", "noise"])
     return replace(c, shift=draw.choice([0.8, 1.2, 1.6]), shift_kind=kind)
 
 
 @_family("data", UNLIKE, has="data", may="overfitting poor", harm="misjudged")
 def val_labels_off(c: Config, draw: Draw) -> Config:
     """The validation labels count from one, those of the training set from zero."""
-    c = replace(c, data="teacher") if c.data == "reg" else c
+    c = _with_classes(c)
     return replace(c, wrong_val=True)
 
 
@@ -514,12 +382,7 @@ def val_leak_dropout(c: Config, draw: Draw) -> Config:
 @_family("data", "data_suspect", has="data", may="poor", harm="misjudged")
 def val_easy(c: Config, draw: Draw) -> Config:
     """The validation set lacks the difficult two thirds."""
-    c = (
-        replace(c, data="gmm" if c.seed < FIRST_SEED["held-out"] else "teacher")
-        if c.data in ("digits", "reg")
-        else c
-    )
-    return replace(c, easy=True)
+    return replace(c, data=CROWDED.get(c.data, c.data), easy=True)
 
 
 @_family(
@@ -531,7 +394,7 @@ def val_easy(c: Config, draw: Draw) -> Config:
 )
 def label_noise_train_small_cap(c: Config, draw: Draw) -> Config:
     """Half of the training labels are wrong, and the network is too small to learn them."""
-    c = replace(c, data="teacher") if c.data == "reg" else c
+    c = _with_classes(c)
     noise = draw.choice([0.6, 0.7])
     return _mlp(c, draw, n=1000, depth=1, width=24, noise=noise, drop=0.3)
 
@@ -539,7 +402,7 @@ def label_noise_train_small_cap(c: Config, draw: Draw) -> Config:
 @_family("data", UNLIKE + f" {POOR}", has="data", may="overfitting poor", harm="fails misjudged")
 def class_imbalance(c: Config, draw: Draw) -> Config:
     """Half of the classes hardly occur among the training samples."""
-    c = replace(c, data="teacher") if c.data == "reg" else c
+    c = _with_classes(c)
     return replace(c, rare=draw.choice([0.01, 0.02]))
 
 
@@ -557,7 +420,7 @@ def unnormalised_input(c: Config, draw: Draw) -> Config:
 @_family(
     "data",
     f"bn_drift {UNLIKE} oscillating bad_init {POOR}",
-    has="",
+    has="bn_drift",
     may="data overfitting diverging poor bad_init",
     harm="fails",
 )
@@ -585,70 +448,6 @@ def config(split: SplitName, label: str, seed: int) -> Config:
     draw = random.Random(f"{split} {label} {seed}")
     base = healthy(split, seed, draw)
     return base if label == "healthy" else FAMILIES[label].plant(base, draw)
-
-
-# bounds between well and harmed; between them an outcome is disputed
-BELOW, ROSE, STILL, APART, TOGETHER = 0.05, 0.10, 0.03, 0.10, 0.06
-MISJUDGED, MISJUDGED_LOSS = 0.07, 1.4
-
-
-def outcome(run: Mapping[str, Any]) -> Outcome:
-    """What came of a run, by its test set; medians of the last three epochs.
-
-    * ``fails``: it scores 5 points or more below the bar of its task.
-    * ``misjudged``: validation and test accuracy are 7 points apart, or their losses by a factor
-      of 1.4 and a tenth of the loss of guessing.
-    * ``overfits``: the test loss ends 10 % above its minimum, or the accuracies of training and
-      test are 10 points apart (the losses of a regression by a tenth of that of guessing, and a
-      factor of 2), though the run does not fail.
-    * ``well``: it reaches the bar, the test loss ends within 3 % of its minimum, the accuracies
-      are within 6 points, the validation set tells the truth.
-    * ``disputed``: anything else.
-    """
-    return next(iter(outcomes(run)), "disputed")
-
-
-def outcomes(run: Mapping[str, Any]) -> list[Outcome]:
-    """All outcomes that hold, the worst first; see :func:`outcome`."""
-    bar, classes = TASKS[run["config"]["data"]].bar, run["classes"]
-    score, found = last(run["test_score"]), list[Outcome]()
-    test, train, val = (
-        last(run[f"{name}"]) for name in ("test_loss", "train_loss_eval", "val_loss")
-    )
-    rise = test / min(_smooth(run["test_loss"]), default=nan) - 1
-    ratio = max(val / test, test / val) if val > 0 and test > 0 else nan
-    guessing = log(classes) if classes else 1.0
-    unlike = ratio >= MISJUDGED_LOSS and abs(val - test) >= APART * guessing
-    if classes:
-        apart = last(run["train_acc_eval"]) - score
-        lie = abs(last(run["val_acc"]) - score) >= MISJUDGED or unlike
-    else:
-        apart = test - train if test >= 2 * train else 0.0
-        lie = unlike
-    if not score > bar - BELOW:
-        found.append("fails")
-    if lie:
-        found.append("misjudged")
-    if rise >= ROSE or apart >= APART:
-        found.append("overfits")
-    if not found and score >= bar and rise <= STILL and apart <= TOGETHER:
-        found.append("well")
-    return found
-
-
-def last(values: Any) -> float:
-    """Median of the last three epochs; NaN if one of them is not finite."""
-    tail = [nan if x is None else float(x) for x in values[-3:]]
-    return median(tail) if tail and all(map(isfinite, tail)) else nan
-
-
-def _smooth(values: Any) -> list[float]:
-    known = [nan if x is None else float(x) for x in values]
-    return [
-        median(known[i : i + 3])
-        for i in range(len(known) - 2)
-        if all(map(isfinite, known[i : i + 3]))
-    ]
 
 
 def verified(run: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 An *alarm* is a finding of severity warning or error. Healthy runs should have none; faulty runs
 some (*detected*), with one of the family's ids as headline (*named*). Runs whose outcome does not
-fit their label are left out beforehand, see :func:`dlbook_torch.bench.faults.outcome`.
+fit their label are left out beforehand, see :func:`dlbook_torch.bench.outcome.outcome`.
 """
 
 from collections import Counter, defaultdict
@@ -68,7 +68,7 @@ def curves(run: Run, source: str = "measured", epochs: int | None = None) -> Cur
     Args:
         run: as recorded.
         source: ``measured``: training loss and accuracy in eval mode; ``running``: means over the
-            epoch; ``losses``: running means without accuracies, rate and classes.
+            epoch; ``losses``: running means without accuracies, rate, classes and variance.
         epochs: how many.
     """
 
@@ -87,6 +87,7 @@ def curves(run: Run, source: str = "measured", epochs: int | None = None) -> Cur
         cut("lr"),
         source == "measured",
         classes,
+        run["baseline"],
     )
 
 
@@ -112,6 +113,8 @@ def internals(run: Run, epochs: int | None = None) -> Internals:
         activation_std=cut("act_std"),
         weight_max=cut("weight_max"),
         similarity=cut("similarity"),
+        mean_drift=cut("mean_drift"),
+        variance_drift=cut("variance_drift"),
         activations=run["activations"],
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import nn, optim
 from ..diagnostics.watch import Watch
-from .faults import Config
+from .settings import Config
 from .tasks import TASKS, Sets, Split, Task
 
 PROBE = 512  # training samples that are measured in eval mode, or counted, in an epoch
@@ -23,6 +23,19 @@ ACTIVATIONS: dict[str, Any] = {
     "gelu": nn.GELU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
+}
+RULES = {  # names of the update rules
+    "sgd": "SGD",
+    "nesterov": "SGD",
+    "plain": "SGD",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "NAdam",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adamax": "Adamax",
+    "radam": "RAdam",
+    "adadelta": "Adadelta",
 }
 GAIN = {"tanh": 1.0, "sigmoid": 1.0}  # on 1 / sqrt(n); 2 ** 0.5 for all that are like ReLU
 # where SageMaker Debugger takes a derivative for zero
@@ -138,8 +151,7 @@ def easiest(x: Tensor, t: Tensor, vx: Tensor, vt: Tensor, classes: int) -> Tenso
 
 def rule(c: Config, params: list[Tensor]) -> Any:
     """The optimizer."""
-    name = {"sgd": "SGD", "nesterov": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW"}.get(c.opt)
-    made = getattr(optim, name or {"adam": "Adam", "nadam": "NAdam", "adagrad": "Adagrad"}[c.opt])
+    made = getattr(optim, RULES[c.opt])
     more = {"sgd": dict(momentum=c.mom), "nesterov": dict(momentum=c.mom, nesterov=True)}
     return made(params, lr=c.lr, weight_decay=c.wd, **more.get(c.opt, {}))
 
@@ -174,6 +186,11 @@ def score(y: Tensor, t: Tensor) -> float:
     return 1 - float(((y - t) ** 2).mean() / t.var(unbiased=False))
 
 
+def baseline(t: Tensor) -> float | None:
+    """Loss of the best constant answer, where that is not ln C: the variance of numbers."""
+    return None if t.dtype == torch.long else float(t.var(unbiased=False))
+
+
 def train(label: str, c: Config, run_id: str = "") -> dict[str, Any]:
     """Train and record: a run in the format of the labelled files, as plain data."""
     task = TASKS[c.data]
@@ -189,6 +206,7 @@ def train(label: str, c: Config, run_id: str = "") -> dict[str, Any]:
         "label": label,
         "config": c.as_dict(),
         "classes": task.classes,
+        "baseline": baseline(sets.train.t),
         "layers": [layer.name for layer in layers],
         "activations": [c.act if layer.act is not None else "" for layer in layers],
         "start": beginning(c, sets, layers, loss, net),

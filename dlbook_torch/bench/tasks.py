@@ -1,10 +1,10 @@
-"""Small tasks for seeded runs: digits, clothes, a mixture, a teacher's classes and its numbers."""
+"""Small tasks for seeded runs: pictures, tables, and what was drawn by a rule."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class Task:
         samples: how many training samples there are.
         bar: accuracy on the test set (share of its variance explained, for numbers) that a
             healthy network of any kind reaches.
-        pool: gives all samples, ``samples`` + 1200 of them at least.
+        pool: gives all samples; those that are not for training are shared out.
     """
 
     name: str
@@ -88,6 +88,67 @@ def _fashion() -> Split:
 
 
 @cache
+def _numerals() -> Split:
+    """The digits, every 2 x 2 pixels averaged."""
+    x, t = _digits()
+    small = x.unflatten(2, (4, 2)).unflatten(4, (4, 2)).mean((3, 5))
+    return Split((small - small.mean()) / small.std(), t)
+
+
+@cache
+def _clothes() -> Split:
+    """The first 2400 test pictures of Fashion-MNIST, every 4 x 4 pixels averaged."""
+    from ..data import FashionMNIST
+
+    x, t = FashionMNIST(download=False).read(train=False)
+    small = x[:2400].float().unflatten(2, (7, 4)).unflatten(4, (7, 4)).mean((3, 5)) / 255
+    return Split((small - small.mean()) / small.std(), t[:2400])
+
+
+def _table(inputs: Any, targets: Any) -> Split:
+    """Columns of mean 0 and variance 1; numbers as targets likewise."""
+    x, t = (torch.as_tensor(a) for a in (inputs, targets))
+    x = (x - x.mean(0)) / x.std(0)
+    if t.is_floating_point():
+        t = ((t - t.mean()) / t.std())[:, None]
+    return Split(x.float(), t.float() if t.is_floating_point() else t.long())
+
+
+@cache
+def _shells() -> Split:
+    """Four classes, each further from the centre than the one before."""
+    from sklearn.datasets import make_gaussian_quantiles
+
+    return _table(
+        *make_gaussian_quantiles(n_samples=4000, n_features=5, n_classes=4, random_state=12)
+    )
+
+
+@cache
+def _tumours() -> Split:
+    """Measurements of 569 tumours, benign or not."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _table(*load_breast_cancer(return_X_y=True))
+
+
+@cache
+def _friedman() -> Split:
+    """Friedman's function of five of ten numbers, with noise."""
+    from sklearn.datasets import make_friedman1
+
+    return _table(*make_friedman1(4000, noise=1.0, random_state=13))
+
+
+@cache
+def _patients() -> Split:
+    """Measurements of 442 patients, and how their diabetes went on."""
+    from sklearn.datasets import load_diabetes
+
+    return _table(*load_diabetes(return_X_y=True))
+
+
+@cache
 def _mixture(classes: int = 8, inputs: int = 20, clusters: int = 2, n: int = 4000) -> Split:
     """Every class is a mixture of Gaussians around centres of its own."""
     g = torch.Generator().manual_seed(11)
@@ -128,6 +189,12 @@ TASKS = {
         Task("fashion", (1, 14, 14), 10, 1200, 0.74, _fashion),
         Task("teacher", (8,), 5, 2400, 0.76, _classes),
         Task("reg", (8,), None, 2000, 0.80, _regression),
+        Task("clothes", (1, 7, 7), 10, 1200, 0.70, _clothes),
+        Task("numerals", (1, 4, 4), 10, 1100, 0.80, _numerals),
+        Task("shells", (5,), 4, 2400, 0.80, _shells),
+        Task("tumours", (30,), 2, 300, 0.94, _tumours),
+        Task("friedman", (10,), None, 2000, 0.80, _friedman),
+        Task("patients", (10,), None, 240, 0.40, _patients),
     )
 }
 
@@ -135,7 +202,7 @@ TASKS = {
 def missing() -> str:
     """Why the clothes cannot be had, as a sentence; empty if they can."""
     try:
-        _fashion()
+        _fashion(), _clothes()
     except (FileNotFoundError, ValueError, OSError) as error:
         where = os.environ.get("DLBOOK_DATA", "not set")
         return f"Fashion-MNIST is left out (DLBOOK_DATA is {where}): {error}"

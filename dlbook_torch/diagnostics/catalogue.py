@@ -63,6 +63,12 @@ CATALOGUE: dict[str, Kind] = {
         "Units are saturated: they sit on the flat ends of their activation.",
         "scale_inputs init batch_norm relu lower_lr",
     ),
+    "bn_drift": Kind(
+        "warning",
+        "The running statistics of BatchNorm are not those of the batches: in eval mode the "
+        "network is another one than in training.",
+        "bn_momentum larger_batch measure",
+    ),
     "bad_init": Kind(
         "warning",
         "The initial weights are bad.",

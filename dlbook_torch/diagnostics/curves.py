@@ -15,8 +15,8 @@ P_TREND = 0.02  # of Kendall's test, two-sided: a chance of 1 % for a false "fal
 MOVES, MOVES_OF_FALL = 0.01, 0.02  # a trend changes the level by this, and all that was gained
 FLAT = 0.02  # a curve at rest stays within this share of its level
 MAX_POINTS = 30  # a trend is tested on no more: the epochs of a long run are not independent
-STEPS = 1, 2, 4  # of the epochs that give an estimate of the noise
-FEWEST = 8  # points for an estimate from some of the epochs
+STEPS = 1, 2, 4, 8  # distances of the epochs whose difference gives an estimate of the noise
+FEWEST = 6  # such distances that the epochs have to span
 DROP = 0.6  # a schedule in steps multiplies the learning rate by less than this
 
 
@@ -60,17 +60,19 @@ def span(curve: Curve) -> int:
 def noise(curve: Curve) -> float:
     """Standard deviation of the noise on the later two thirds of a curve, from third differences.
 
-    Those of a parabola are 0. Every second, every fourth point gives another estimate, for curves
-    whose neighbours share their noise.
+    Those of a parabola are 0. Points further apart give other estimates, for curves whose
+    neighbours share their noise.
     """
     later = curve[len(curve) // 3 :]
-    return max(_noise(later[::k]) for k in STEPS if k == 1 or len(later) >= FEWEST * k)
+    return max(_noise(later, k) for k in STEPS if k == 1 or len(later) >= FEWEST * k)
 
 
-def _noise(curve: Curve) -> float:
-    if len(curve) < 5:
+def _noise(curve: Curve, k: int) -> float:
+    """From points that are k apart."""
+    if len(curve) < 3 * k + 2:
         return 0.0
-    return float(np.median(abs(np.diff(curve, 3)))) * 1.4826 / 20**0.5
+    a, b, c, d = (curve[i * k : len(curve) - (3 - i) * k] for i in range(4))
+    return float(np.median(abs(d - 3 * c + 3 * b - a))) * 1.4826 / 20**0.5
 
 
 def last_segment(lr: Curve) -> int:

@@ -22,12 +22,14 @@ CAUSES = {
     "dead_relu",
     "vanishing_gradients",
     "saturated",
+    "bn_drift",
     "bad_init",
     "lr_too_high",
     "lr_too_low",
 }
 SETS_APART = {"overfitting", "gap"}
 FAILED = {"not_learning", "underfitting", "too_slow", "plateau"}
+MATTERS = {"dead_relu", "bn_drift"}  # even where the network does well
 DECISIVE = 0.6  # share of a layer's units
 SURE_SHIFT = 1.5  # validation over training loss at first that outweighs a rise
 JUMPY = 0.05  # noise of the training loss, as a share of its level
@@ -150,7 +152,7 @@ def _weighed(f: Facts, found: list[Finding]) -> Iterator[Finding]:
         elif x.id == "oscillating" and fine:
             yield replace(x, severity="notice")
         elif x.id in CAUSES and fine:
-            much = x.id == "dead_relu" or (x.id == "saturated" and x.severity == "error")
+            much = x.id in MATTERS or (x.id == "saturated" and x.severity == "error")
             yield replace(x, severity="warning" if much else "notice")
         elif x.id == "validation_shift":
             yield replace(x, severity=_worst([x.severity, *apart]))

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite, log, nan
+from math import inf, isfinite, log, nan
 
 import numpy as np
 
 from .curves import MIN_EPOCHS, Curve, Trend, last_segment, noise, smooth, trend
 from .run import Curves, Series
 
-UNIT = 1 / 20, 200  # a loss outside, over what its accuracy allows, is no mean cross-entropy
+UNIT = 1000.0  # a loss is given in units, or thousands, or thousandths, and so on, of a nat
+# least loss over that of an answer that knows its accuracy (good networks have 0.25 to 1.1, one
+# with two softmaxes up to 19 at 99 % of ten classes); the second bound from this skill on
+PLAUSIBLE, KNOWS = (1 / 5, 20), 0.5
 
 
 @dataclass(frozen=True)
@@ -134,13 +137,27 @@ class Facts:
             return nan
         if self.curves.baseline is not None:
             return float(self.curves.baseline)
-        if self.curves.classes is None:
+        return nan if self.curves.classes is None else self.unit * log(self.curves.classes)
+
+    @cached_property
+    def unit(self) -> float:
+        """Size of a nat in the losses, a power of ``UNIT``; NaN if they can be no cross-entropy.
+
+        A network cannot be far better in every epoch than an answer that knows nothing but its
+        accuracy, nor far worse if it has learned. Without accuracies the first loss is compared
+        with that of guessing.
+        """
+        if self.curves.classes is None or not self.n:
             return nan
-        ratio = self.v / log(self.curves.classes)
+        ratio = float(self.v[0] / log(self.curves.classes))
         if (accuracy := self.val_accuracy) is not None:
-            ratio = self.v / guess(accuracy, self.curves.classes)
-        middle = float(np.nanmedian(ratio))
-        return log(self.curves.classes) if UNIT[0] < middle < UNIT[1] else nan
+            ratio = float(np.nanmin(self.v / guess(accuracy, self.curves.classes)))
+        if not 0 < ratio < inf:
+            return nan
+        unit = UNIT ** round(log(ratio, UNIT))
+        most = PLAUSIBLE[1] if self.val_skill >= KNOWS else inf
+        plausible = accuracy is None or PLAUSIBLE[0] < ratio / unit < most
+        return unit if plausible else nan
 
     @property
     def known(self) -> bool:

@@ -29,10 +29,16 @@ BY_HEART = 2.0  # notes 4.3: accuracies apart are overfitting; and the losses, b
 SHIFT_RUNNING, SHIFT_MEASURED, SHIFT_LASTS = 1.15, 1.5, 1.15
 SHIFT_EPOCHS = 3  # the first alone may be off while BatchNorm's averages settle
 LEAK = 0.85  # validation loss over training loss, both in eval mode
+# and where accuracies are known, one better by this (UMLAUT), or a ratio as low as this
+EASIER, FAR_EASIER = 0.05, 0.5
 SAME, CHANGE = 1e-3, 0.1  # distance of the two losses in every epoch; what they change by
-# distance from the law of two softmaxes; how far the accuracy must move to show it, or how many
-# times the loss of an answer that knows its accuracy the loss is; how many it is at least
-SOFTMAX_TWICE, SOFTMAX_RANGE, SOFTMAX_SURE, SOFTMAX_EXCESS = 0.12, 0.15, 3.0, 1.1
+# distance from the law of two softmaxes; how many times the loss of an answer that knows its
+# accuracy the loss is (that of a network that is merely unsure was 1.26 at most); how far the
+# accuracy must move to show it, unless the loss is so many times that
+SOFTMAX_TWICE, SOFTMAX_EXCESS, SOFTMAX_RANGE, SOFTMAX_SURE = 0.12, 1.3, 0.15, 3.0
+SOFTER = 2.0  # by what factor the distance may grow with the excess
+# what rounding, and an accuracy that is half an epoch older than its loss, may take from a bound
+ROUNDED = 0.05
 
 
 def overfitting(f: Facts) -> Iterator[Finding]:
@@ -54,6 +60,8 @@ def overfitting(f: Facts) -> Iterator[Finding]:
     lost = nan_to(f.val_accuracy, lambda a: float(np.nanmax(_middle(a)) - np.nanmedian(a[-3:])))
     holds = lost < ACCURACY_LOST and not f.accuracy_gap >= NEAR
     severity: Severity = "error" if share >= SEVERE_RISE or regained > REGAINED else "warning"
+    if holds:
+        severity = "warning" if share >= SEVERE_RISE else "notice"
     evidence = (
         f"{f.levels()}; since the minimum of its smoothed curve the validation loss has "
         f"changed by {share:+.1%} and the training loss by {0 - gain:+.1%}"
@@ -66,7 +74,7 @@ def overfitting(f: Facts) -> Iterator[Finding]:
         {"rise": share, "regained": regained, "gain": gain, "noise": f.noise_v},
         confidence=min(certainty(share, RISE / 2), certainty(rise, SURE_RISE / 2 * f.noise_v)),
         since=f.epoch(f.best),
-        severity="notice" if holds else severity,
+        severity=severity,
         sentence="The validation loss rises while the accuracy holds: the network grows too sure "
         "of its mistakes."
         if holds
@@ -156,34 +164,43 @@ def validation_shift(f: Facts) -> Iterator[Finding]:
 def double_softmax(f: Facts) -> Iterator[Finding]:
     r"""S16: the loss is that of softmax outputs taken for logits.
 
-    Such logits lie in [0, 1], so a sample that is surely right costs ln(1 + (C-1)/e) and one that
-    is surely wrong costs 1 more. The loss is then that floor plus the share of errors, in every
-    epoch, and above the loss of an answer that knows nothing but its accuracy. Where it is far
-    above that, the later half of the epochs is enough.
+    Such logits lie in [0, 1] and add up to 1, so a sample that is right costs ln(1 + (C-1)/e) at
+    least, one that is wrong ln(2 sqrt(e) + C - 2) - 1/2. No mean over samples, of whichever set and
+    epoch, can be below that. Where the first softmax is hard, the loss is the former plus the share
+    of errors, and far above that of an answer that knows nothing but its accuracy.
     """
     accuracy, C = f.val_accuracy, f.curves.classes
-    if accuracy is None or C is None or f.n < 4:
+    if accuracy is None or C is None or f.n < 4 or isnan(f.unit):
         return
-    floor = log(1 + (C - 1) / e)
-    off = f.v - floor - (1 - accuracy)
-    allowed = SOFTMAX_TWICE + 2 * min(f.noise_v, 0.05 * floor)
-    excess = f.v_end / float(guess(np.array([np.nanmedian(accuracy[-3:])]), C)[0])
-    plain = excess >= SOFTMAX_SURE and np.nanmin(off) > -allowed
-    law = off[f.n // 2 :] if plain else off  # the first softmax may be soft at first
-    sure = plain or np.ptp(accuracy) >= SOFTMAX_RANGE
-    sure = sure and f.smooth_v.min() > 0.95 * floor
-    if not sure or np.nanquantile(abs(law), 0.95) > allowed or excess < SOFTMAX_EXCESS:
+    floor, wrong = log(1 + (C - 1) / e), log(2 * e**0.5 + C - 2) - 0.5
+    v, t = f.v / f.unit, f.t / f.unit
+    pairs = [(v, accuracy), (t, f.train_accuracy)]
+    if any(_below(loss, a, floor, wrong) for loss, a in pairs if a is not None):
+        return
+    end = float(np.nanmedian(accuracy[-3:]))
+    excess = f.v_end / f.unit / float(guess(np.array([end]), C)[0])
+    law = abs(v - floor - (1 - accuracy))[f.n // 2 :]  # the first softmax may be soft at first
+    allowed = SOFTMAX_TWICE * min(excess, SOFTER) + 2 * min(f.noise_v / f.unit, 0.05 * floor)
+    moves = np.ptp(accuracy) >= SOFTMAX_RANGE or excess >= SOFTMAX_SURE
+    if end <= 1 / C or excess < SOFTMAX_EXCESS or not moves:
+        return
+    if np.nanquantile(law, 0.95) > allowed:
         return
     yield finding(
         "double_softmax",
         f"With {C} classes two softmaxes cannot get below {floor:.4g}; the validation loss stays "
-        f"within {np.nanmax(abs(law)):.2g} of that plus the share of errors"
-        f"{' in the later half' if plain else ''}, and ends at {f.v_end:.4g} although "
-        f"{np.nanmedian(accuracy[-3:]):.1%} of the answers are right.",
-        {"floor": floor, "off": float(np.nanmax(abs(law))), "excess": excess},
+        f"within {np.nanmax(law):.2g} of that plus the share of errors in the later half, and ends "
+        f"at {f.v_end / f.unit:.4g} although {end:.1%} of the answers are right.",
+        {"floor": floor, "off": float(np.nanmax(law)), "excess": excess},
         confidence=certainty(excess, SOFTMAX_EXCESS),
         since=f.epoch(0),
     )
+
+
+def _below(loss: Curve, accuracy: Curve, right: float, wrong: float) -> bool:
+    """In half of the later epochs a loss is lower than these least costs of answers allow."""
+    least = accuracy * right + (1 - accuracy) * wrong
+    return bool(np.nanmedian((loss / least)[len(loss) // 2 :]) < 1 - ROUNDED)
 
 
 def backwards(f: Facts) -> Iterator[Finding]:
@@ -194,6 +211,7 @@ def backwards(f: Facts) -> Iterator[Finding]:
         return
     ratio = f.v_end / f.t_end
     better = f.t_end - f.v_end > 3 * max(f.noise_t, f.noise_v)
+    better = better and (not f.accuracy_gap > -EASIER or ratio < FAR_EASIER)
     if ratio < LEAK and better and f.t_end - f.v_end > LOSS_GAP / 2 * f.scale:
         yield finding(
             "data_suspect",

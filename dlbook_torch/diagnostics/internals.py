@@ -1,7 +1,7 @@
 """The symptoms that layers show: gradients, updates, activations, weights (S9 to S15)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import isfinite
+from math import isfinite, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,15 @@ MIN_UNITS = 4  # of a smaller layer a share says nothing: it is the layer that i
 SATURATED, MOSTLY_SATURATED = 0.50, 0.70
 # S13: |dW| / |W| of a step; 1e-3 is usual (CS231n, TheDeepChecker)
 TOO_LOW, TOO_HIGH = 1e-4, 1e-1
+IDLE = 1e-6  # so small a step does nothing: a thousand of them change a weight by a thousandth
 # S14: mean cosine between the weights of two units
 ALIKE = 0.999
-# S15: standard deviation of the outputs, largest over smallest layer (SageMaker Debugger)
-SPREAD = 10.0
+# S15: standard deviation of the outputs, largest over smallest layer: three times the 10 of
+# SageMaker Debugger, which dropout of 0.9 in two layers makes by itself
+SPREAD = 30.0
+# running statistics of BatchNorm: a variance off by a factor of 2, a mean by a standard deviation;
+# batches of 24 and more put them off by 0.4 at most
+VARIANCE_DRIFT, MEAN_DRIFT = log(2), 1.0
 
 
 class Layers:
@@ -148,7 +153,10 @@ def exploding_gradients(x: Layers) -> Iterator[Finding]:
 
 
 def update_ratio(x: Layers) -> Iterator[Finding]:
-    """S13: the size of a step as a share of the weights, median over layers and epochs."""
+    """S13: the size of a step as a share of the weights: mean over epochs, median over layers.
+
+    The mean, since a rate that a schedule has brought down has moved the weights before.
+    """
     if (ratio := x.update_ratio) is None:
         return
     moved = np.where(ratio > 0, ratio, np.nan)
@@ -156,9 +164,11 @@ def update_ratio(x: Layers) -> Iterator[Finding]:
     if np.isnan(rows).all():
         return
     per_layer = np.array(
-        [np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in rows.T]
+        [np.mean(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in rows.T]
     )
     middle = float(np.nanmedian(per_layer))
+    half = float(np.nanmedian(rows[len(rows) // 2 :]))  # a rate that died took the rest with it
+    middle = half if half < IDLE else middle
     worst = per_layer[np.isfinite(per_layer)].max(initial=0.0)
     evidence = f"|dW| / |W| of a step: {x.list(range(len(x.names)), per_layer)}; 1e-3 is usual."
     if middle < TOO_LOW:
@@ -224,7 +234,7 @@ def symmetric_weights(x: Layers) -> Iterator[Finding]:
 
 
 def bad_init(x: Layers) -> Iterator[Finding]:
-    """S15: in the first epoch the outputs of one layer are ten times those of another."""
+    """S15: in the first epoch the outputs of one layer are 30 times those of another."""
     if (std := x.activation_std) is None:
         return
     first = std[0][std[0] > 0]  # a layer without any spread is dead
@@ -242,6 +252,24 @@ def bad_init(x: Layers) -> Iterator[Finding]:
     )
 
 
+def bn_drift(x: Layers) -> Iterator[Finding]:
+    """Running statistics of BatchNorm that are not those of the batches, in the last epochs."""
+    ratio, unknown = np.zeros(len(x.names)), True
+    for grid, bound in ((x.variance_drift, VARIANCE_DRIFT), (x.mean_drift, MEAN_DRIFT)):
+        if grid is not None:
+            ratio, unknown = np.fmax(ratio, late(grid) / bound), False
+    if unknown or not (most := float(ratio.max())) > 1:
+        return
+    where = np.flatnonzero(ratio > 1)
+    yield finding(
+        "bn_drift",
+        "Distance of running from batch statistics, over what is tolerable: "
+        f"{x.list(where, ratio)}.",
+        {x.names[i]: float(ratio[i]) for i in where} | {"largest": most},
+        confidence=certainty(most, 1.0),
+    )
+
+
 RULES: tuple[Callable[[Layers], Iterator[Finding]], ...] = (
     exploding_gradients,
     frozen_layer,
@@ -249,6 +277,7 @@ RULES: tuple[Callable[[Layers], Iterator[Finding]], ...] = (
     dead_relu,
     vanishing_gradients,
     saturated,
+    bn_drift,
     bad_init,
     update_ratio,
 )

@@ -14,17 +14,20 @@ from .run import Curves
 # S3: a loss above this share of that of guessing for some epochs has learned nothing
 NOTHING, EPOCHS_OF_NOTHING = 0.95, 3
 # S4, S8: skill below which a network underfits (notes 4.3), below which it could do better
-LOW, MODEST, HIGH_SKILL = 0.5, 0.7, 0.8  # the second is AUTOTRAINER's; the third is good
+LOW, MODEST, HIGH_SKILL = 0.5, 2 / 3, 0.8  # AUTOTRAINER's accuracy 0.7, of ten classes; good
+# the first where numbers are predicted: half of their variance may well be noise
+LOW_OF_NUMBERS = 0.3
 # S5: a run that would lose this share of its loss in as many epochs again was stopped early
 PROMISING = 0.3
 STOPPED, LEFT = 0.25, 0.25  # the same where no level is known, and of the first loss is left
+LEFT_STRAIGHT = 0.5  # of the first loss, where it falls as steadily as at first
 STEADY = 0.75  # or if the fall of its last third is this share of that before
 # S6: a loss above this multiple of its minimum (TheDeepChecker), and of the epochs before
 REGAINED = 0.5  # or that has lost again half of what it had gained
 EXPLODED, SPIKE, SPIKE_WINDOW = 2.0, 3.0, 10
 # S7: noise as a share of the level, of the loss of guessing
 JUMPS, JUMPS_OF_SCALE = 0.3, 0.05
-BAD_START = 2.5  # S15: first loss over that of guessing (CS231n)
+BAD_START, UNDONE = 2.5, 2.0  # S15: first loss over that of guessing (CS231n), over the last
 
 
 def failure(curves: Curves) -> Finding | None:
@@ -135,6 +138,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
             yield from _stopped_early(f)
             return
     by_loss = not isfinite(f.val_skill)
+    low = LOW_OF_NUMBERS if by_loss and f.curves.classes is None else LOW
     train = val if isnan(train) else train
     promise = remaining(f)
     levels = f"{f.levels()}. {_skills(f)}"
@@ -143,7 +147,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
     falls = f.trends[0] == "falling" and f.trends[1] != "rising"
     lasting = promise > PROMISING or steady(f) or bool(f.v_end > NOTHING * f.baseline)
     falling = falls and lasting
-    if max(train, val) < bound and (falling or (train < LOW and val < LOW)):
+    if max(train, val) < bound and (falling or (train < low and val < low)):
         yield finding(
             "too_slow" if falling else "underfitting",
             levels
@@ -165,7 +169,7 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
             "dropout or augmentation is too strong, or training labels are wrong.",
             cures="less_dropout labels measure",
         )
-    elif max(train, val) < bound:
+    elif max(train, val) < min(bound, low if by_loss else bound):
         yield finding(
             "plateau",
             levels,
@@ -189,18 +193,25 @@ def poor(f: Facts, target: float | None = None) -> Iterator[Finding]:
 
 
 def _stopped_early(f: Facts) -> Iterator[Finding]:
-    """S5 where no level is known: most of the first loss is left, and it still falls fast."""
+    """S5 where no level is known: much of the first loss is left, and it still falls fast.
+
+    A loss that falls as fast as before has not begun to converge, whatever its level is.
+    """
     left = share_of(f.v_end, float(max(f.t[0], f.v[0])))
-    promise = remaining(f)
-    if f.trends == ("falling", "falling") and promise > STOPPED and left > LEFT:
-        yield finding(
-            "too_slow",
-            f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
-            {"left": left, "promise": promise},
-            confidence=certainty(left, LEFT),
-            severity="notice",
-            sentence="The run was stopped early: both losses still fall fast.",
-        )
+    promise, straight = remaining(f), steady(f) and left > LEFT_STRAIGHT
+    if f.trends != ("falling", "falling") or not (straight or (promise > STOPPED and left > LEFT)):
+        return
+    yield finding(
+        "too_slow",
+        f"{f.levels()}. In as many epochs again the training loss would fall by {promise:.0%}.",
+        {"left": left, "promise": promise},
+        confidence=certainty(left, LEFT),
+        severity="warning" if straight else "notice",
+        sentence="The run learns too slowly: its loss falls as a straight line and has not begun "
+        "to converge."
+        if straight
+        else "The run was stopped early: both losses still fall fast.",
+    )
 
 
 def steady(f: Facts) -> bool:
@@ -237,7 +248,8 @@ def bad_start(f: Facts) -> Iterator[Finding]:
     if not f.known or f.n < 3:
         return
     first, later = min(float(f.t[0]), float(f.v[0])), float(f.t[f.n // 3])
-    if first > BAD_START * f.baseline and first > later > f.baseline:
+    undone = first > max(later, UNDONE * f.t_end)  # if not, the loss may be in other units
+    if first > BAD_START * f.baseline and undone and later > f.baseline:
         yield finding(
             "bad_init",
             f"The first loss is {first:.4g}, {first / f.baseline:.3g} times that of "

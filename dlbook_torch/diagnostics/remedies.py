@@ -227,6 +227,13 @@ REMEDIES = {
             "batch_norm", "normalise between the layers", "", "--model.net.batch_norm", "notes 6.4"
         ),
         Remedy(
+            "bn_momentum",
+            "let the running statistics of BatchNorm follow faster: momentum 0.1 is usual",
+            "",
+            "",
+            "notes 6.4",
+        ),
+        Remedy(
             "skip",
             "let layers be skipped (residual connections)",
             "the network is deep",

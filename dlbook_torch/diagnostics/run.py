@@ -90,6 +90,9 @@ class Internals:
         activation_std: standard deviation of the outputs.
         weight_max: largest absolute weight.
         similarity: mean cosine between the weights of pairs of units, 1 where all are alike.
+        mean_drift: how far the running mean of the layer's BatchNorm is from that of a batch, in
+            standard deviations of the batch.
+        variance_drift: the same of the running variance: size of the logarithm of the ratio.
         activations: name of the activation of each layer, such as "relu"; "" without one.
         epochs: number of each row's epoch, where they are not 0, 1, 2, ...
         units: number of units (channels) of each layer.
@@ -109,6 +112,8 @@ class Internals:
     activation_std: Grid | None = None
     weight_max: Grid | None = None
     similarity: Grid | None = None
+    mean_drift: Grid | None = None
+    variance_drift: Grid | None = None
     activations: Sequence[str] | None = None
     epochs: Sequence[int] | None = None
     units: Sequence[int] | None = None
