@@ -12,7 +12,8 @@ def test_normalised_units_have_mean_0_and_variance_1_but_are_not_normal_6_4():
     assert abs(float(found["mean"])) < 1e-5
     assert float(found["variance"]) == pytest.approx(1, abs=1e-3)
     assert float(found["rejected"]) > 0.3  # of truly normal units the test rejects 0.05
-    assert float(found["lowest"]) < -2 and float(found["highest"]) > 2
+    assert float(found["lowest"]) < -2
+    assert float(found["highest"]) > 2
 
 
 def test_the_test_for_normality_rejects_a_twentieth_of_normal_units_6_4(monkeypatch):

@@ -43,7 +43,9 @@ def test_the_first_layer_at_the_ends_is_what_the_normal_distribution_says_6_3():
     x = torch.randn(1000, 100, generator=torch.Generator().manual_seed(1))
     first = layers(x, "tanh", 1.0, torch.Generator().manual_seed(2))[0]
     share = float((first.abs() > 0.98).float().mean())
-    assert share == pytest.approx(2 * norm.sf(float(torch.tensor(0.98).atanh()), scale=10), abs=0.02)
+    assert share == pytest.approx(
+        2 * norm.sf(float(torch.tensor(0.98).atanh()), scale=10), abs=0.02
+    )
 
 
 @pytest.mark.parametrize("init, std", [("he", 0.02**0.5), ("xavier", 0.1), (0.01, 0.01)])
@@ -68,7 +70,8 @@ def test_sigmoid_loses_three_quarters_of_its_signal_a_layer_though_its_histogram
 def test_with_zero_weights_sigmoid_units_move_together_and_relu_units_not_at_all_6_3(library):
     sigmoid = symmetry("sigmoid", 0.0, steps=20, library=library)
     assert sigmoid["first"] == 0  # nothing passes the zero weights behind
-    assert sigmoid["any"] > 1e-4 and sigmoid["weights"] > 0
+    assert sigmoid["any"] > 1e-4
+    assert sigmoid["weights"] > 0
     assert max(sigmoid["difference"]) < 1e-12
     relu = symmetry("relu", 0.0, steps=20, library=library)
     assert relu["any"] == relu["weights"] == 0
@@ -89,5 +92,7 @@ def test_without_batchnorm_small_weights_lose_the_gradient_on_its_way_back_6_4()
 
 def test_the_digits_are_normalised_6_3():
     x, t = digits(1000)
-    assert x.shape == (1000, 1, 8, 8) and t.bincount().min() > 90
-    assert abs(float(x.mean())) < 0.02 and abs(float(x.std()) - 1) < 0.02
+    assert x.shape == (1000, 1, 8, 8)
+    assert t.bincount().min() > 90
+    assert abs(float(x.mean())) < 0.02
+    assert abs(float(x.std()) - 1) < 0.02

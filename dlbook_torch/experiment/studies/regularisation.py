@@ -109,9 +109,7 @@ def _decayed(
     return torch.cat([p.detach().flatten() for p in w]), norms
 
 
-def _rule(
-    rule: str, w: Sequence[Tensor], strength: float, library: Library
-) -> tuple[Any, float]:
+def _rule(rule: str, w: Sequence[Tensor], strength: float, library: Library) -> tuple[Any, float]:
     rules = OPTIMIZERS[library]
     if rule == "Adam":
         return rules.Adam(w, lr=0.01, weight_decay=strength), 0.01
