@@ -78,7 +78,7 @@ def decay(
     """
     ends, norms = {}, {}
     for way in ("none", "penalty", "option", "shrink"):
-        ends[way], norms[way] = _decayed(way, rule, strength, steps, seed, library)  # type: ignore[arg-type]
+        ends[way], norms[way] = _decayed(way, rule, strength, steps, seed, library)
     effect = (ends["penalty"] - ends["none"]).norm()
     return {
         **{f"norm_{way}": curve for way, curve in norms.items()},

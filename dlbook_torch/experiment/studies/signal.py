@@ -170,7 +170,9 @@ def draw_activations(results: Results) -> Figure:
             heights = [0.85 * min(count / second, 1) for count in counts]
             axes.bar(places, heights, width, bottom=DEPTH - layer, color="#2563c9", alpha=0.8)
             axes.axhline(DEPTH - layer, color="#6b7280", linewidth=0.5)
-        axes.set_yticks([DEPTH - layer for layer in range(DEPTH)], list(range(1, DEPTH + 1)))
+        axes.set_yticks(
+            [DEPTH - layer for layer in range(DEPTH)], [str(layer + 1) for layer in range(DEPTH)]
+        )
         spread, signal = numbers["last_spread"], numbers["last_signal"]
         axes.set_title(f"{arm}\nlayer 5: spread {spread:.2g}, signal {signal:.2g}", fontsize=8)
         axes.set_xlabel("output of a unit", fontsize=8)
