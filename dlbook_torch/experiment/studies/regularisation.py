@@ -13,7 +13,7 @@ from ..figures import panels
 from ..results import Results
 from .signal import OPTIMIZERS, digits
 
-BINS, REACH = 60, 6.0
+BINS, REACH = 30, 6.0
 Way = Literal["none", "penalty", "option", "shrink"]
 
 

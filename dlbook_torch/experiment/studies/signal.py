@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from ... import optim
 from ...data import Digits
 from ...models import ACTIVATIONS, GAINS, LIBRARIES, MLP, Activation, Init, Library
-from ..figures import panels
+from ..figures import COLORS, panels
 from ..results import Results
 
 WIDTH, DEPTH, BINS = 100, 5, 40
@@ -186,12 +186,13 @@ def _columns(results: Results) -> int:
 
 
 def draw_gradients(results: Results) -> Figure:
-    """The size of the gradient layer by layer, an arm a line."""
-    made, (axes,) = panels(1, width=7, height=3.6)
-    for arm, runs in results.records.items():
+    """The size of the gradient layer by layer, an arm a line, dashed without BatchNorm."""
+    made, (axes,) = panels(1, width=7.5, height=4.2)
+    for i, (arm, runs) in enumerate(results.records.items()):
         sizes = torch.tensor([run["numbers"]["gradients"] for run in runs.values()]).log10()
         x = range(1, sizes.shape[1] + 1)
-        axes.plot(x, 10 ** sizes.mean(0), marker="o", markersize=4, label=arm)
+        style = "-o" if results.experiment.arms[arm]["batch_norm"] else "--s"
+        axes.plot(x, 10 ** sizes.mean(0), style, color=COLORS[i], markersize=4, label=arm)
     axes.set(xlabel="hidden layer", ylabel="gradient of the weights, rms", yscale="log", xticks=x)
-    axes.legend(fontsize=8, frameon=False)
+    made.legend(loc="outside lower center", ncols=2, fontsize=8)
     return made
