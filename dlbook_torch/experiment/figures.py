@@ -152,6 +152,8 @@ def sweep(results: Results, names: Sequence[str], wish: Mapping[str, Any]) -> Fi
         )
         if wish.get("log"):
             axes.set_xscale("log")
+            axes.set_xticks(x, [f"{v:g}" for v in x])  # the scale's own overlap on short ranges
+            axes.minorticks_off()
         if len(lines) > 1:
             axes.legend(fontsize=8, frameon=False)
     return made
