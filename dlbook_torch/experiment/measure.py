@@ -59,8 +59,15 @@ def arguments(words: Sequence[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"expected name=value, got {word!r}")
-        found[key] = yaml.safe_load(value)
+        found[key] = _value(value)
     return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)  # YAML takes the 1e-07 of JSON for a word
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def plain(value: Any) -> Any:
