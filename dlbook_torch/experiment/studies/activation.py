@@ -1,6 +1,5 @@
 """What activation functions do to values, to gradients and to learning (notes 3.2)."""
 
-from collections.abc import Iterator
 from math import isfinite, log10
 from typing import Any, Literal
 
@@ -9,16 +8,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import Module
 
-from ... import optim
-from ...data import Digits, TensorBatches
 from ...models import ACTIVATIONS, LIBRARIES, MLP, Activation, Init, Library
 from ..figures import COLORS, panels
 from ..judge import interval
 from ..results import Results
+from .training import RULES, digits, epochs_of
 
 Variant = Literal["sigmoid", "sigmoid - 1/2", "2 sigmoid - 1", "tanh", "relu"]
 MOVED = {"sigmoid - 1/2": (1.0, 0.5), "2 sigmoid - 1": (2.0, 1.0)}  # scale and shift of a sigmoid
-RULES = {"dlbook": optim, "torch": torch.optim}
 
 
 def curves(
@@ -60,7 +57,7 @@ def gradients(
     Source: notes 3.2.1, 3.2.2.
     """
     x, t = digits(samples)
-    net = network([width] * layers, activation, init, seed, library)
+    net = _network([width] * layers, activation, init, seed, library)
     LIBRARIES[library].CrossEntropyLoss()(net(x), t).backward()
     found = [p.grad for p in net.parameters() if p.dim() > 1 and p.grad is not None][:-1]
     sizes = [g.double().square().mean().sqrt().item() for g in found]
@@ -90,7 +87,7 @@ def training(
     x, t = digits(samples)
     activation: Any = "sigmoid" if variant in MOVED else variant
     init: Init = "he" if variant == "relu" else "xavier"
-    net = network([width] * layers, activation, init, seed, library)
+    net = _network([width] * layers, activation, init, seed, library)
     if variant in MOVED:
         for i, layer in enumerate(net.layers):
             if isinstance(layer, LIBRARIES[library].Sigmoid):
@@ -132,7 +129,7 @@ def dead(
     Source: notes 3.2.3.
     """
     x, t = digits(samples)
-    net = network([width] * layers, "relu", init, seed, library)
+    net = _network([width] * layers, "relu", init, seed, library)
     share, losses = [dead_share(net, x)], []
     optimizer = getattr(RULES[library], rule)(net.parameters(), lr)
     for loss in epochs_of(net, optimizer, x, t, epochs, seed, library):
@@ -165,7 +162,7 @@ def neighbours(width: int = 50, samples: int = 200, seed: int = 0) -> dict[str, 
     Source: notes 3.2.3, which let the units after a dead one die with it.
     """
     x, t = digits(samples)
-    net = network([width] * 3, "relu", "he", seed, "dlbook")
+    net = _network([width] * 3, "relu", "he", seed, "dlbook")
     first, second = [layer for layer in net.layers if type(layer).__name__ == "Linear"][:2]
 
     def largest(layer: Module) -> Tensor:
@@ -187,44 +184,11 @@ def neighbours(width: int = 50, samples: int = 200, seed: int = 0) -> dict[str, 
     }
 
 
-def network(
+def _network(
     hidden: list[int], activation: Activation, init: Init, seed: int, library: Library
 ) -> MLP:
-    """A fresh network for digits."""
     torch.manual_seed(seed)
     return MLP(64, 10, hidden, activation, init, library=library)
-
-
-def digits(samples: int) -> tuple[Tensor, Tensor]:
-    """The first training images, normalised, and their labels."""
-    data = Digits(subset=samples)
-    data.setup("fit")
-    x, t = data.train
-    return data.normalize(x), t
-
-
-def epochs_of(
-    net: Module,
-    optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    t: Tensor,
-    epochs: int,
-    seed: int,
-    library: Library,
-) -> Iterator[float]:
-    """Train in batches of 50; the mean loss of the steps of every epoch."""
-    batches = TensorBatches(x, t, batch_size=50, shuffle=True, seed=seed)
-    criterion = LIBRARIES[library].CrossEntropyLoss()
-    for epoch in range(epochs):
-        batches.set_epoch(epoch)
-        losses = []
-        for images, labels in batches:
-            optimizer.zero_grad()
-            loss = criterion(net(images), labels)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        yield torch.stack(losses).mean().item()
 
 
 def draw_curves(results: Results) -> Figure:
@@ -260,7 +224,8 @@ def draw_rates(results: Results) -> Figure:
     """The training loss against the learning rate, a panel per depth, a line per activation."""
     (table,) = results.tables.values()
     arms = results.experiment.arms
-    depths, variants = (dict.fromkeys(o[key] for o in arms.values()) for key in ("layers", "variant"))
+    depths = dict.fromkeys(options["layers"] for options in arms.values())
+    variants = dict.fromkeys(options["variant"] for options in arms.values())
     made, grid = panels(len(depths), width=5.2)
     for axes, depth in zip(grid, depths, strict=True):
         for color, variant in zip(COLORS, variants, strict=False):

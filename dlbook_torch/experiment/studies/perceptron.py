@@ -42,6 +42,7 @@ def learning(gate: str, epochs: int = 100, lr: float = 0.5, seed: int = 0) -> di
     }
 
 
+@torch.no_grad()
 def truth(gate: str, points: int = 60) -> dict[str, Any]:
     """Ask a gate with the notes' weights at its four corners, and everywhere around them.
 
