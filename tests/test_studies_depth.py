@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dlbook_torch.data import Plane
 from dlbook_torch.experiment.measure import train
 from dlbook_torch.experiment.plan import QUIET, training
 from dlbook_torch.experiment.studies import depth, inference
@@ -29,6 +30,14 @@ def test_3_5_hidden_layers_bend_the_border():
     found = depth.regions("blob", [20], epochs=20, samples=200, points=30)
     assert min(changes(found["region"])) >= 2
     assert found["fitted"] > 0.9
+
+
+def test_3_5_the_picture_is_not_turned():
+    found = depth.regions("spiral", [30, 30], epochs=50, points=30)
+    x = torch.linspace(-1, 1, 30)
+    right = Plane(task="spiral").label(torch.stack(torch.meshgrid(x, x, indexing="xy"), -1))
+    assert (found["region"] == right).double().mean() > 0.8
+    assert (found["region"].T == right).double().mean() < 0.7
 
 
 def test_3_5_the_two_networks_have_as_many_parameters():

@@ -41,9 +41,10 @@ def figure(results: Results) -> Figure:
     drawn = {"curves": curves, "sweep": sweep, "bars": bars}
     made: Any = study(wish[kind])(results) if kind == "draw" else drawn[kind](results, names, wish)
     experiment = results.experiment
+    width = min(90, round(12 * made.get_figwidth()))  # letters that fit
     by = ", torch's layers and rules" if experiment.library == "torch" else ""
     made.suptitle(
-        fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", 90)
+        fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", width)
         + f"\n{results.verdict} by {_count(len(experiment.seeds), 'seed')}{by}"
         * (not experiment.exact)
         + f"\n{results.verdict}" * experiment.exact,
