@@ -153,7 +153,9 @@ def dead_share(net: MLP, x: Tensor) -> float:
     return torch.cat(silent).double().mean().item()
 
 
-def neighbours(width: int = 50, samples: int = 200, seed: int = 0) -> dict[str, Any]:
+def neighbours(
+    width: int = 50, samples: int = 200, seed: int = 0, library: Library = "dlbook"
+) -> dict[str, Any]:
     """Kill one unit in the first of three layers of ReLUs, and look for the gradients that remain.
 
     Returns: the largest gradient of the weights of every unit of the ``first`` layer, of which
@@ -162,13 +164,14 @@ def neighbours(width: int = 50, samples: int = 200, seed: int = 0) -> dict[str, 
     Source: notes 3.2.3, which let the units after a dead one die with it.
     """
     x, t = digits(samples)
-    net = _network([width] * 3, "relu", "he", seed, "dlbook")
-    first, second = [layer for layer in net.layers if type(layer).__name__ == "Linear"][:2]
+    net = _network([width] * 3, "relu", "he", seed, library)
+    linear: list[Any] = [layer for layer in net.layers if type(layer).__name__ == "Linear"]
+    first, second = linear[:2]
 
-    def largest(layer: Module) -> Tensor:
+    def largest(layer: Any) -> Tensor:
         """The largest gradient of every unit."""
         net.zero_grad()
-        LIBRARIES["dlbook"].CrossEntropyLoss()(net(x), t).backward()
+        LIBRARIES[library].CrossEntropyLoss()(net(x), t).backward()
         return torch.cat([layer.weight.grad, layer.bias.grad[:, None]], 1).abs().amax(1)
 
     before = largest(second)

@@ -35,10 +35,11 @@ def regions(
     torch.manual_seed(seed)
     net = MLP(2, 2, hidden, init="he", library=library)
     rule = RULES[library].Adam(net.parameters(), lr=0.01)
-    for _ in epochs_of(net, rule, *data.train, epochs, seed, library):
+    x, t = data.train
+    for _ in epochs_of(net, rule, x, t, epochs, seed, library):
         pass
-    x = torch.linspace(-1, 1, points)
-    plane = torch.cartesian_prod(x, x).reshape(points, points, 2).transpose(0, 1)
+    side = torch.linspace(-1, 1, points)
+    plane = torch.cartesian_prod(side, side).reshape(points, points, 2).transpose(0, 1)
     with torch.no_grad():
         region = net(plane.reshape(-1, 2)).argmax(1).reshape(points, points)
         fitted, accuracy = (

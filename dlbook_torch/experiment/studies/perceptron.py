@@ -67,9 +67,9 @@ def bias(b: float, points: int = 601, reach: float = 30.0) -> dict[str, Any]:
         them ``fires``.
     Source: notes 2.2.
     """
-    perceptron = Perceptron(1, dtype=torch.float64).requires_grad_(False)
-    perceptron.weight.fill_(1.0)
-    perceptron.bias.fill_(b)
+    perceptron = Perceptron(1, dtype=torch.float64)
+    bias = torch.tensor([b], dtype=torch.float64)
+    perceptron.load_state_dict({"weight": torch.ones(1, 1), "bias": bias})
 
     def fires(total: float) -> bool:
         return bool(perceptron(torch.tensor([total], dtype=torch.float64)))
