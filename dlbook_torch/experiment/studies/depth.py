@@ -117,7 +117,7 @@ def draw_regions(results: Results) -> Figure:
 
 
 def draw_widths(results: Results) -> Figure:
-    """Accuracy against the width, a panel per metric; grey: what the empirical formula proposes."""
+    """Accuracy against the width, a panel per metric, and what the empirical formula proposes."""
     experiment, arms = results.experiment, results.experiment.arms
     chosen = [{**experiment.options, **options} for options in arms.values()]
     key = "layers" if len({o.get("layers") for o in chosen}) > 1 else "label_noise"
@@ -125,7 +125,7 @@ def draw_widths(results: Results) -> Figure:
     low, high = (hidden_units(chosen[0].get("samples", 200), 64, 10, alpha) for alpha in (10, 2))
     made, grid = panels(len(results.tables), columns=2, width=5.2)
     for axes, (name, table) in zip(grid, results.tables.items(), strict=True):
-        axes.axvspan(max(low, 0.7), max(high, 1.0), color="#9ca3af", alpha=0.3)
+        axes.axvspan(low, high, color="#9ca3af", alpha=0.3, label="formula, alpha 10 to 2")
         for color, value in zip(COLORS, lines, strict=False):
             here = [arm for arm, o in zip(arms, chosen, strict=True) if o.get(key, 0) == value]
             x = [arms[arm]["width"] for arm in here]
@@ -136,5 +136,6 @@ def draw_widths(results: Results) -> Figure:
             axes.fill_between(x, bottom, top, color=color, alpha=0.15, where=where)
         axes.set(xlabel="units of every hidden layer", title=name)
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     grid[0].legend(fontsize=8, frameon=False)
     return made
