@@ -1,5 +1,7 @@
 """The data modules: who is in which set, what arrives in the network, what is refused."""
 
+import cmath
+import math
 import os
 from pathlib import Path
 
@@ -346,6 +348,37 @@ def test_sine():
 def test_sine_refuses(options, words):
     with pytest.raises(ValueError, match=words):
         data.Sine(**options)
+
+
+TASKS = {  # the classes once more, by other means
+    "linear": lambda x, y: y > -x,
+    "blob": lambda x, y: abs(complex(x, y)) < math.sqrt(2 / math.pi),
+    "spiral": lambda x, y: (cmath.exp(2j * math.pi * abs(z := complex(x, y))) * z).imag > 0,
+    "checkerboard": lambda x, y: (math.floor(2 * x) + math.floor(2 * y)) % 2 == 0,
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_plane(task):
+    module = ready(data.Plane, task=task, train_size=4000, val_size=5)
+    x, t = module.train
+    assert (x.shape, t.shape, t.dtype) == ((4000, 2), (4000,), torch.int64)
+    assert -1 <= x.min() < -0.99 < 0.99 < x.max() <= 1
+    assert t.double().mean() == pytest.approx(0.5, abs=0.032)  # four deviations
+    expected = torch.tensor([TASKS[task](*point) for point in x.double().tolist()])
+    assert (t != expected).sum() <= 2  # points on a border
+    assert torch.equal(ready(data.Plane, task=task, train_size=4000, seed=9).train[1], t)
+    xs = [x[:5], module.val[0], module.load_test()[0]]
+    assert len(torch.cat(xs).unique()) == 30
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [({"train_size": 0}, "train_size"), ({"task": "moons"}, "one of .*'spiral'.*, got 'moons'")],
+)
+def test_plane_refuses(options, words):
+    with pytest.raises(ValueError, match=words):
+        data.Plane(**options)
 
 
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])

@@ -2,6 +2,15 @@
 
 from .batches import TensorBatches
 from .images import CIFAR10, MNIST, Digits, FashionMNIST, Images
-from .toy import Sine
+from .toy import Plane, Sine
 
-__all__ = ["CIFAR10", "MNIST", "Digits", "FashionMNIST", "Images", "Sine", "TensorBatches"]
+__all__ = [
+    "CIFAR10",
+    "MNIST",
+    "Digits",
+    "FashionMNIST",
+    "Images",
+    "Plane",
+    "Sine",
+    "TensorBatches",
+]

@@ -41,10 +41,10 @@ def figure(results: Results) -> Figure:
     drawn = {"curves": curves, "sweep": sweep, "bars": bars}
     made: Any = study(wish[kind])(results) if kind == "draw" else drawn[kind](results, names, wish)
     experiment = results.experiment
-    width = int(12 * made.get_figwidth())  # letters of this size that fit
+    width = min(90, int(12 * made.get_figwidth()))  # letters of this size that fit
     made.suptitle(
         fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", width)
-        + f"\n{results.verdict}{'' if experiment.exact else f' by {_count(len(experiment.seeds))}'}"
+        + f"\n{results.verdict}{'' if experiment.exact else f' by {_count(min(o.pairs for o in results.outcomes))}'}"
         + ", torch's layers and rules" * (experiment.library == "torch"),
         fontsize=10,
     )

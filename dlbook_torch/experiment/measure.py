@@ -8,13 +8,16 @@ from io import StringIO
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from ..training.errors import UsageError
 from .plan import study
+
+if TYPE_CHECKING:
+    from ..training.run import TrainingCLI
 
 Numbers = dict[str, Any]  # a number, or nested lists of numbers, by name
 
@@ -33,15 +36,20 @@ def measure(command: Sequence[str]) -> Numbers:
 
 
 def _train(args: Sequence[str]) -> Numbers:
-    from ..training.run import run  # takes seconds
-
-    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
-        done = run([*args, "--trainer.default_root_dir", folder])
+    done = train(args)
     rows = done.history.rows
     names = dict.fromkeys(name for row in rows for name in row)
     curves = {name: [plain(row.get(name)) for row in rows] for name in names}
     tests = {k: plain(v) for k, v in done.scores.items() if k.startswith("test/")}
     return {**curves, **tests, "seconds": done.history.seconds}
+
+
+def train(args: Sequence[str]) -> "TrainingCLI":
+    """Run ``train.py *args`` without a word, and leave no files behind."""
+    from ..training.run import run  # takes seconds
+
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        return run([*args, "--trainer.default_root_dir", folder])
 
 
 def call(name: str, given: Mapping[str, Any]) -> Numbers:
@@ -59,8 +67,15 @@ def arguments(words: Sequence[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"expected name=value, got {word!r}")
-        found[key] = yaml.safe_load(value)
+        found[key] = _value(value)
     return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)  # YAML takes the 1e-07 of JSON for a word
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def plain(value: Any) -> Any:

@@ -107,10 +107,7 @@ class Experiment:
 
     def _fit(self, options: Options, seed: int) -> tuple[str, ...]:
         chosen = {**QUIET, **self._library(options), "seed_everything": seed, "data.seed": seed}
-        words = ["scripts/train.py", "fit", "--config", str(self.base)]
-        for key, value in chosen.items():
-            words += [f"--{key}", value if isinstance(value, str) else json.dumps(value)]
-        return tuple(words)
+        return ("scripts/train.py", *training(str(self.base), chosen))
 
     def _library(self, options: Options) -> Options:
         if self.library == "dlbook":
@@ -129,6 +126,13 @@ class Experiment:
             chosen["library"] = "torch"
         words = ["scripts/experiment.py", "measure", str(self.study)]
         return (*words, *(f"{key}={json.dumps(value)}" for key, value in chosen.items()))
+
+
+def training(base: str, options: Options) -> Iterator[str]:
+    """The arguments of ``train.py`` that train a configuration with some options."""
+    yield from ("fit", "--config", base)
+    for key, value in options.items():
+        yield from (f"--{key}", value if isinstance(value, str) else json.dumps(value))
 
 
 def optimizer_of(base: str) -> str:

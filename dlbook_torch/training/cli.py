@@ -33,7 +33,7 @@ Any value of the file can be set here, for example
 
 What there is to set
   fit --model.help dlbook_torch.training.Classifier      also ...training.Regressor
-  fit --data.help dlbook_torch.data.Digits               also MNIST, FashionMNIST, CIFAR10, Sine
+  fit --data.help dlbook_torch.data.Digits     also MNIST, FashionMNIST, CIFAR10, Sine, Plane
   fit --help_all                                         every option of Lightning's Trainer
 
 A run keeps to itself in runs/<configuration>/<time>/: config.yaml, checkpoints/best.ckpt and
