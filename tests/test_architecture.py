@@ -122,7 +122,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from dlbook_torch import convert", {"lightning", "torchvision", "matplotlib", "scipy"}),
         ("from dlbook_torch import book", {"lightning", "torchvision", "matplotlib", "scipy"}),
         ("import dlbook_torch.models", {"lightning", "torchvision", "matplotlib", "scipy"}),
-        ("import dlbook_torch.diagnostics", {"lightning", "torchvision", "matplotlib", "sklearn"}),
+        ("import dlbook_torch.diagnostics", {"torch", "scipy", "lightning", "matplotlib"}),
         ("import dlbook_torch.training.cli", {"lightning", "torchvision", "matplotlib"}),
     ],
 )

@@ -306,15 +306,53 @@ def test_options_out_of_range_are_refused(bad, capsys, args, sentence):
 # the command itself
 
 
-def test_help_is_light_and_says_what_counts():
+SCRIPT = str(ROOT / "scripts" / "diagnose.py")
+HEAVY = {"tensorboard", "matplotlib", "lightning", "torch", "rich", "scipy", "numpy"}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import dlbook_torch.diagnostics.cli as command; command.main()",
+        f"import runpy; runpy.run_path({SCRIPT!r}, run_name='__main__')",
+    ],
+    ids=["dlbook-diagnose", "scripts/diagnose.py"],
+)
+def test_help_is_light_and_says_what_counts(start):
     code = (
-        "import sys; from dlbook_torch.diagnostics import cli; print(cli.parser().format_help());"
-        "print(*{name.split('.')[0] for name in sys.modules})"
+        "import atexit, sys; sys.argv = ['x', '--help']; "
+        "atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules})); " + start
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said, modules = done.stdout.strip().rsplit("\n", 1)
     assert "1 a warning or an error was found" in " ".join(said.split())
-    assert not {"tensorboard", "matplotlib", "lightning", "torch", "rich"} & set(modules.split())
+    assert "dlbook_torch" in modules.split()
+    assert not HEAVY & set(modules.split())
+
+
+def test_the_function_diagnose_is_not_hidden_by_its_module():
+    code = (
+        "import dlbook_torch.diagnostics.case, dlbook_torch.diagnostics as room; "
+        "from dlbook_torch.diagnostics import diagnose; "
+        "print(diagnose([1.0], [1.0]).id, room.diagnose is diagnose)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["too_short", "True"]
+
+
+@pytest.mark.parametrize("size", [1.7e308, -1.7e308, 1e200])
+@pytest.mark.parametrize("shape", ["flat", "falling", "alternating"])
+def test_numbers_near_the_largest_there_is_are_a_verdict_without_a_warning(
+    tmp_path, capsys, size, shape
+):
+    factor = {"flat": lambda e: 1, "falling": lambda e: 0.8**e, "alternating": lambda e: (-1) ** e}
+    values = [size * factor[shape](e) for e in range(30)]
+    file = csv(tmp_path / "huge.csv", loss=values, val_loss=[0.9 * v for v in values])
+    out = [f"--html={tmp_path / 'x.html'}", f"--plot={tmp_path / 'x.png'}"]
+    assert main([str(file), *out]) == 1
+    said = capsys.readouterr().out
+    assert "diverging" in said
+    assert "a value beyond 1e+100 is taken for infinite" in said
 
 
 def test_script_is_a_command_whose_reader_may_leave(bad):

@@ -556,11 +556,15 @@ class TestCommandLine:
         other = {"arm": "a", "greater than": "b", "by": 0.5}
         write(folder, name="other", claim="a is larger than b", compare=other)
         self.run(capsys, "all", "--jobs", 1)
-        code, said = self.run(capsys, "report")
+        readme = workplace / "README.md"
+        readme.write_text("a\n<!-- claims -->\nold\n<!-- /claims -->\nb\n")
+        code, said = self.run(capsys, "report", "--markdown", "README.md")
         assert code == 0
         assert "2 claims: 1 refuted, 1 supported" in said.out
         lines = (workplace / "runs/experiments/claims.md").read_text().splitlines()
         assert [line.split(" | ")[2] for line in lines[2:]] == ["supported", "refuted"]
+        text = "\n".join(["a", "<!-- claims -->", *lines, "<!-- /claims -->", "b", ""])
+        assert readme.read_text() == text
         html = (workplace / "runs/experiments/claims.html").read_text()
         assert html.count('src="data:image/png;base64,') == 2
         assert "http" not in html.replace("http-equiv", "")
@@ -652,9 +656,9 @@ def test_table_names_section_claim_verdict_effect_and_seeds(workplace):
     run_all([experiment], workplace / "out")
     results = collect(experiment, workplace / "out")
     row = table([results]).splitlines()[2]
-    assert row == "| 6.3 | b is larger than a | supported | value, b against a: +1 | 4 |"
+    assert row == "| 6.3 | b is larger than a | supported |  | value, b against a: +1 | 4 |"
     assert "| value of b greater than a (at least 0.5) | yes |" in section(results, "figure.png")
-    assert page([results], {"mine": []}).startswith("<!doctype html>")
+    assert page([results], {}, {"mine": []}).startswith("<!doctype html>")
 
 
 def test_a_study_may_live_in_any_module(workplace):

@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import resnet18
 
 from dlbook_torch.diagnostics.monitor import NetworkMonitor, OverfittingMonitor
-from dlbook_torch.diagnostics.monitor.names import ACCURACY, LOSS, pair
+from dlbook_torch.diagnostics.names import accuracies, losses
 from dlbook_torch.diagnostics.online import alarm, generalization_loss, trailing_median
-from dlbook_torch.diagnostics.stats import Watch
+from dlbook_torch.diagnostics.watch import Watch
 from dlbook_torch.training import CurveLogger
 from dlbook_torch.training.console import quiet
 from dlbook_torch.training.run import run
@@ -119,15 +119,25 @@ def ids(monitor):
             ["val_loss/dataloader_idx_0", "val_loss/dataloader_idx_1"],
             (None, "val_loss/dataloader_idx_0"),
         ),
+        (["train_loss", "val_nll", "val_kl_loss"], ("train_loss", "val_nll")),
+        (["train_ce", "train_aux_loss", "val_aux_loss"], ("train_aux_loss", "val_aux_loss")),
+        (["tr_loss", "train/box_loss", "val/box_loss", "dev_loss"], ("tr_loss", "dev_loss")),
+        (
+            ["train/a_loss", "train/total_loss", "val/a_loss", "val/total_loss"],
+            ("train/total_loss", "val/total_loss"),
+        ),
+        (["train/loss_running", "train/loss", "val/loss"], ("train/loss", "val/loss")),
+        (["train_loss_step", "test_loss", "val_loss"], (None, "val_loss")),
         (["lossless", "valuable"], (None, None)),
     ],
 )
 def test_pairs_are_found_by_name(names, found):
-    assert pair(names, LOSS) == found
+    assert losses(names) == found
 
 
 def test_accuracies_are_found_too():
-    assert pair(["train_acc", "val_accuracy"], ACCURACY) == ("train_acc", "val_accuracy")
+    assert accuracies(["train_acc", "val_accuracy"]) == ("train_acc", "val_accuracy")
+    assert accuracies(["train/top1_acc", "val/top5_acc"]) == ("train/top1_acc", None)
 
 
 @pytest.mark.parametrize("train", ["train_loss", "train/loss", None])
@@ -503,18 +513,25 @@ def test_nothing_stays_behind_when_a_step_fails():
     assert not any(m._forward_hooks for m in module.modules())
 
 
-def test_only_some_steps_are_measured(monkeypatch):
-    starts = []
+@pytest.mark.parametrize("dead, counted", [(True, [6, 12]), (False, [])])
+def test_only_some_steps_are_measured(monkeypatch, dead, counted):
+    hooked, network = [], NetworkMonitor(every_n_steps=10, samples=64)
 
     def start(watch, full=True, keep=False):
-        starts.append((monitor._batches, full))
-        begin(watch, full, keep)
+        if begin(watch, full, keep):
+            hooked.append((network._batches, full))
+        return bool(watch._handles)
 
-    begin, monitor = Watch.start, NetworkMonitor(every_n_steps=10, samples=64)
+    begin = Watch.start
     monkeypatch.setattr(Watch, "start", start)
-    fit(Module(), monitor, epochs=1, data=loader(24 * 16))
-    assert [i for i, full in starts if full] == [0, 10, 20]
-    assert [i for i, full in starts if not full] == [6, 12]  # 64 samples are 4 of 24 batches
+    net = mlp(4, 8, 3)
+    net[0].bias.data.fill_(9)
+    net[0].bias.data[0] = -100 if dead else 9
+    fit(Module(net, lr=0), network, epochs=1, data=loader(24 * 16))
+    assert [i for i, full in hooked if full] == [0, 10, 20]
+    # 64 samples are 4 of 24 batches; once every unit has fired they say nothing more
+    assert [i for i, full in hooked if not full] == counted
+    assert network.table["dead"] == {"net.0": 1 / 8 if dead else 0}
 
 
 # processes, checkpoints
@@ -695,6 +712,22 @@ def test_they_can_be_set_and_switched_off():
     )
     (monitor,) = monitors_of(done)
     assert (monitor.stop, monitor.patience) == (True, 3)
+
+
+@pytest.mark.parametrize("monitor", [True, False], ids=["monitor", "none"])
+def test_the_last_verdict_in_tensorboard_is_that_of_the_terminal(monitor, capsys):
+    off = [] if monitor else ["--overfitting_monitor=null"]
+    done = run_config("configs/ch04/overfit_digits.yaml", "--trainer.max_epochs=9", *off)
+    log = events(done.folder.path)
+    texts = log.Tensors("verdict/text_summary")
+    last = tensor_util.make_ndarray(texts[-1].tensor_proto).item().decode()
+    assert last == done.verdict.markdown()
+    assert not monitor or [x.step for x in texts].count(9) == 1
+    said = capsys.readouterr().out
+    assert f"verdict: {done.verdict.sentence}" in said
+    # the picture of the test set stands where the test's scores do, at the best epoch
+    assert [x.step for x in log.Images("confusion")] == [done.history.best() + 1]
+    assert "curves" in log.Tags()["images"]
 
 
 def test_a_run_of_ours_can_stop_itself_and_tests_the_best_epoch():

@@ -13,8 +13,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.tensorboard import SummaryWriter
 
+from dlbook_torch.diagnostics.names import grows, is_rate, parse
 from dlbook_torch.diagnostics.readers import Log, LogError, align, find, internals, read
-from dlbook_torch.diagnostics.readers.names import grows, is_rate, parse
 from dlbook_torch.training.logger import CurveLogger
 
 N = 24

@@ -12,7 +12,8 @@ from torch.overrides import _get_current_function_mode_stack as modes
 
 from dlbook_torch import nn as ours
 from dlbook_torch.diagnostics import stats
-from dlbook_torch.diagnostics.stats import Record, Watch
+from dlbook_torch.diagnostics.stats import Record
+from dlbook_torch.diagnostics.watch import Watch
 
 LIBRARIES = pytest.mark.parametrize("nn", [ours, theirs], ids=["ours", "torch"])
 
@@ -312,6 +313,28 @@ def test_nothing_stays_hooked_even_after_an_error():
 def test_counting_units_measures_nothing_else():
     table = seen(mlp(theirs), torch.randn(4, 3).double(), full=False, steps=False).statistics()
     assert set(table) == {"dead", "weight_max", "similarity"}
+
+
+@LIBRARIES
+@pytest.mark.parametrize("activation", ["ReLU", "Tanh"])
+def test_units_are_counted_until_more_samples_would_change_nothing(nn, activation):
+    network = mlp(nn, activation, sizes=(2, 2, 1))
+    with torch.no_grad():
+        network[0].weight[:] = torch.eye(2)
+        network[0].bias[:] = 0
+    alive, late = (
+        torch.full((1, 2), 0.5),
+        torch.tensor([[0.5, -9.0 if activation == "ReLU" else 9]]),
+    )
+    watch = Watch(network)
+    for x, more in ((late, True), (late, True), (alive, True), (late, False)):
+        assert watch.start(full=False) is more
+        network(x.double())
+        watch.stop()
+    record = watch.take()
+    assert (record.samples, record.decided) == (3, True)
+    table = record.statistics()
+    assert table["dead" if activation == "ReLU" else "saturated_units"] == {"0": 0}
 
 
 def test_what_two_processes_have_seen_joins_to_what_one_would_have_seen():

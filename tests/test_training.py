@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlbook_torch import data, models, nn, optim
+from dlbook_torch.diagnostics.plot import pixels
 from dlbook_torch.training import Classifier, Regressor, figures
 from dlbook_torch.training.checkpoints import Best, Last, RNGState
 from dlbook_torch.training.console import quiet
@@ -292,7 +293,7 @@ def test_pictures_of_images():
     sure = [row[0] for row in pictures.wrong]
     assert sure == sorted(sure, reverse=True)
     for figure in found.values():
-        picture = figures.pixels(figure)
+        picture = pixels(figure)
         assert picture.shape[2] == 3
         assert picture.min() < 100 < picture.max()
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import nn, optim
-from ..diagnostics.stats import Watch
+from ..diagnostics.watch import Watch
 from .faults import Config
 from .tasks import TASKS, Sets, Split, Task
 

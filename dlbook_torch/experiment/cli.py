@@ -4,9 +4,10 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -71,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--out", type=Path, default=Path("runs/experiments"), help="default: runs/experiments"
     )
+    made.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="report: renew the table of claims in it"
+    )
     made.add_argument("--dry-run", action="store_true", help="only print the command lines")
     return made
 
@@ -88,7 +92,7 @@ def _do(given: argparse.Namespace) -> int:
     if command == "list":
         return _list(experiments, given.out)
     if command == "report":
-        return _report(experiments, given.out)
+        return _report(experiments, given)
     if command == "all":
         experiments = [e for e in experiments if e.library == "dlbook" or e.has_twin]
     return _run(experiments, given)
@@ -165,33 +169,48 @@ def _list(experiments: Sequence[Experiment], out: Path) -> int:
     return 0
 
 
-def _report(experiments: Sequence[Experiment], out: Path) -> int:
+def _report(experiments: Sequence[Experiment], given: argparse.Namespace) -> int:
     """Write claims.md, claims.html and the contact sheet of all that has been run whole."""
     from .gallery import SHEET, contact_sheet
-    from .report import PICTURE, page, table, write
-    from .results import collect
+    from .report import page, renew, table, write
+    from .results import Results, collect
 
+    out = given.out
     found = [r for r in (collect(e, out) for e in experiments) if r.complete]
     missing = len(experiments) - len(found)
     if not found:
         raise UsageError(
             f"nothing in {out} has been run whole; run: python scripts/experiment.py all"
         )
-    pictures: dict[str, list[Path]] = {}
+    twins: dict[str, Results] = {}
     for results in found:
-        name = results.experiment.name
-        twin = out / f"{results.experiment.folder}-torch" / PICTURE
-        pictures[name] = [write(results, out / results.experiment.folder)]
-        pictures[name] += [twin] if twin.is_file() else []
-    (out / "claims.md").write_text(table(found) + "\n", encoding="utf-8")
-    (out / "claims.html").write_text(page(found, pictures), encoding="utf-8")
+        if (ours := results.experiment).has_twin and ours.library == "dlbook":
+            twin = collect(replace(ours, library="torch"), out)
+            twins |= {ours.name: twin} if twin.complete else {}
+    pictures = {
+        r.experiment.name: [
+            write(version, out / version.experiment.folder)
+            for version in (r, twins.get(r.experiment.name))
+            if version
+        ]
+        for r in found
+    }
+    made = table(found, twins)
+    (out / "claims.md").write_text(made + "\n", encoding="utf-8")
+    (out / "claims.html").write_text(page(found, twins, pictures), encoding="utf-8")
     (out / SHEET).write_bytes(contact_sheet([p[0] for p in pictures.values()]))
-    counts: dict[str, Any] = {}
-    for results in found:
-        counts[results.verdict] = counts.get(results.verdict, 0) + 1
+    if given.markdown:
+        renew(given.markdown, made)
+    counts = Counter(results.verdict for results in found)
     print(
         f"{len(found)} claims: {', '.join(f'{n} {word}' for word, n in sorted(counts.items()))}"
         + f"; {missing} not run whole" * bool(missing)
     )
+    same = sum(
+        twins[r.experiment.name].verdict == r.verdict for r in found if r.experiment.name in twins
+    )
+    if twins:
+        print(f"with torch's layers and rules {same} of {len(twins)} have the same verdict")
+    print(f"{sum(r.seconds for r in [*found, *twins.values()]) / 60:.0f} minutes of runs")
     print(*(out / name for name in ("claims.md", "claims.html", SHEET)), sep="\n")
     return 0

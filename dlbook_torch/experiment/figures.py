@@ -41,12 +41,11 @@ def figure(results: Results) -> Figure:
     drawn = {"curves": curves, "sweep": sweep, "bars": bars}
     made: Any = study(wish[kind])(results) if kind == "draw" else drawn[kind](results, names, wish)
     experiment = results.experiment
-    by = ", torch's layers and rules" if experiment.library == "torch" else ""
+    width = int(12 * made.get_figwidth())  # letters of this size that fit
     made.suptitle(
-        fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", 90)
-        + f"\n{results.verdict} by {_count(len(experiment.seeds), 'seed')}{by}"
-        * (not experiment.exact)
-        + f"\n{results.verdict}" * experiment.exact,
+        fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", width)
+        + f"\n{results.verdict}{'' if experiment.exact else f' by {_count(len(experiment.seeds))}'}"
+        + ", torch's layers and rules" * (experiment.library == "torch"),
         fontsize=10,
     )
     return made
@@ -88,7 +87,9 @@ def curves(results: Results, names: Sequence[str], wish: Mapping[str, Any]) -> F
         if wish.get("log"):
             axes.set_yscale("log")
     handles, labels = grid[0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
+    fit = int(12 * made.get_figwidth()) // (max(map(len, labels), default=0) + 6)
+    columns = max(1, min(4, len(labels), fit))
+    made.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8)
     return made
 
 
@@ -174,5 +175,5 @@ def _colors(n: int) -> list[str]:
     return [COLORS[i % len(COLORS)] for i in range(n)]
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
+def _count(seeds: int) -> str:
+    return f"{seeds} seed{'s' * (seeds != 1)}"

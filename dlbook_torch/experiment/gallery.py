@@ -70,23 +70,21 @@ def draw(experiments: Sequence[Experiment], runs: Path, out: Path, jobs: int = 1
     return drawn
 
 
-def contact_sheet(pictures: Sequence[Path], columns: int = 6, width: int = 380) -> bytes:
-    """All pictures side by side, as the content of a PNG file."""
+def contact_sheet(pictures: Sequence[Path], columns: int = 5, width: int = 400) -> bytes:
+    """All pictures on one page, each in the column that is shortest; the content of a PNG file."""
     from PIL import Image
 
-    cells = []
+    places, ends = [], [0] * columns
     for path in pictures:
         with Image.open(path) as image:
-            height = round(image.height * width / image.width)
-            cells.append(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
-    rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-    heights = [max(cell.height for cell in row) for row in rows]
-    sheet = Image.new("RGB", (width * columns, sum(heights)), "white")
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, cell in enumerate(row):
-            sheet.paste(cell, (column * width, top))
-        top += height
+            size = width, round(image.height * width / image.width)
+            cell = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        column = ends.index(min(ends))
+        places.append((cell, (column * width, ends[column])))
+        ends[column] += cell.height
+    sheet = Image.new("RGB", (width * columns, max(ends)), "white")
+    for cell, place in places:
+        sheet.paste(cell, place)
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)
     return file.getvalue()

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..training.errors import UsageError
 from .figures import figure
 from .judge import Outcome, interval
 from .results import Results, write_tables
 from .runner import slug
 
 PICTURE = "figure.png"
-HEAD = ("notes", "claim", "verdict", "effect", "seeds")
+START, END = "<!-- claims -->", "<!-- /claims -->"
+HEAD = ("notes", "claim", "verdict", "with torch's layers", "effect", "seeds")
 STYLE = Path(__file__).with_name("page.css")
 
 
@@ -30,21 +32,28 @@ def write(results: Results, folder: Path) -> Path:
     return folder / PICTURE
 
 
-def table(all_results: Sequence[Results], link: Mapping[str, str] | None = None) -> str:
+def table(
+    all_results: Sequence[Results],
+    twins: Mapping[str, Results] | None = None,
+    link: Mapping[str, str] | None = None,
+) -> str:
     """The claims as a Markdown table: section, claim, verdict, effect, seeds.
 
     Args:
         all_results: a row each.
+        twins: what came out with torch's layers and rules, by name, where that was run.
         link: where the name of an experiment leads.
     """
     lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     for results in sorted(all_results, key=_place):
         experiment = results.experiment
-        claim = experiment.claim.replace("|", "\\|")
+        name, claim = experiment.name, experiment.claim.replace("|", "\\|")
         if link:
-            claim = f"[{claim}]({link[experiment.name]})"
+            claim = f"[{claim}]({link[name]})"
         seeds = "exact" if experiment.exact else str(len(experiment.seeds))
-        cells = [", ".join(experiment.sections), claim, results.verdict, effect(results), seeds]
+        twin = twins[name].verdict if twins and name in twins else ""
+        sections = ", ".join(experiment.sections)
+        cells = [sections, claim, results.verdict, twin, effect(results), seeds]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -161,18 +170,26 @@ def board(results: Results, folder: Path, picture: Figure) -> None:
         writer.add_figure("figure", picture, close=False)
 
 
-def page(all_results: Sequence[Results], pictures: Mapping[str, Sequence[Path]]) -> str:
+def page(
+    all_results: Sequence[Results],
+    twins: Mapping[str, Results],
+    pictures: Mapping[str, Sequence[Path]],
+) -> str:
     """Everything as one HTML file that needs no other.
 
     Args:
         all_results: in whatever order.
+        twins: with torch's layers and rules, by name.
         pictures: of every experiment by name, ours first, then torch's.
     """
     from markdown import markdown
 
     ordered = sorted(all_results, key=_place)
     links = {r.experiment.name: f"#{r.experiment.name}" for r in ordered}
-    body = [f"<h1>{len(ordered)} claims of the notes, measured</h1>", _html(table(ordered, links))]
+    body = [
+        f"<h1>{len(ordered)} claims of the notes, measured</h1>",
+        _html(table(ordered, twins, links)),
+    ]
     for results in ordered:
         name = results.experiment.name
         images = "".join(
@@ -202,3 +219,15 @@ def _html(text: str) -> str:
 
 def _inline(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def renew(path: Path, content: str) -> None:
+    """Put the table between the marks of a Markdown file.
+
+    Raises: UsageError if the file has no marks.
+    """
+    before, start, rest = path.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise UsageError(f"--markdown {path}: it has no {START} ... {END}")
+    path.write_text(f"{before}{start}\n{content}\n{end}{after}", encoding="utf-8")

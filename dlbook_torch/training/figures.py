@@ -7,10 +7,11 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
+
+from ..diagnostics.plot import pixels
 
 MOST = 25  # pictures on one figure
 
@@ -69,13 +70,6 @@ def stretched(images: Tensor) -> Tensor:
     return (images - low) / (high - low).clamp(min=1e-12)
 
 
-def pixels(figure: Figure) -> np.ndarray:
-    """Return the picture as (height, width, 3) bytes, without pyplot and its global state."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
-
-
 class Pictures(L.Callback):
     """Write the pictures of a test run to TensorBoard.
 
@@ -117,10 +111,11 @@ class Pictures(L.Callback):
             return
         counts = self.confusion.compute().cpu()
         add_image = getattr(getattr(trainer.logger, "experiment", None), "add_image", None)
+        x = getattr(trainer.logger, "x", trainer.current_epoch)  # where the scores of the test are
         if add_image is None or not trainer.is_global_zero:
             return
         for tag, figure in self.figures(counts, pl_module, trainer.datamodule).items():  # type: ignore[attr-defined]
-            add_image(tag, pixels(figure), trainer.current_epoch, dataformats="HWC")
+            add_image(tag, pixels(figure), x, dataformats="HWC")
 
     def figures(self, counts: Tensor, module: torch.nn.Module, data: Any) -> dict[str, Figure]:
         """Return the figures by tag."""

@@ -9,7 +9,7 @@ import lightning as L
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from ..diagnostics import Curves, Report, diagnose
-from ..diagnostics.monitor import NetworkMonitor
+from ..diagnostics.monitor import NetworkMonitor, OverfittingMonitor
 from .history import History
 from .logger import CurveLogger
 from .module import Classifier
@@ -61,19 +61,29 @@ def curves_of(trainer: L.Trainer, history: History) -> Curves | None:
     )
 
 
+def judge(trainer: L.Trainer, history: History) -> tuple[Report | None, bool]:
+    """Return the verdict, None without validation, and whether a monitor has given and shown it."""
+    if (curves := curves_of(trainer, history)) is None:
+        return None, False
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if isinstance(callback, OverfittingMonitor) and callback.report:
+            return callback.report, True
+    layers = [x.telling for x in callbacks if isinstance(x, NetworkMonitor)]
+    return diagnose(curves, layers[0] if layers else None), False
+
+
 def report(
     trainer: L.Trainer, history: History, test: Mapping[str, float], settings: dict[str, Any]
 ) -> tuple[dict[str, float], Report | None]:
     """Print the end of a run and write it to TensorBoard; return the scores and the verdict."""
     scores = closing_scores(history, test)
-    curves = curves_of(trainer, history)
-    layers = [x.telling for x in trainer.callbacks if isinstance(x, NetworkMonitor)]  # type: ignore[attr-defined]
-    verdict = diagnose(curves, layers[0] if layers else None) if curves else None
+    verdict, shown = judge(trainer, history)
     print_report(history, scores, verdict, str(trainer.strategy.root_device))
     if isinstance(logger := trainer.logger, CurveLogger):
         logger.at(len(history.rows))
         logger.log_hyperparams(settings, summary_metrics(history, scores))
-        if verdict:
+        if verdict and not shown:
             logger.log_text("verdict", verdict.markdown())
         logger.finalize("success")
         print_way_on(Path(logger.log_dir), scores)

@@ -60,7 +60,7 @@ class CurveLogger(TensorBoardLogger):
     ):
         super().__init__(save_dir, name, version, default_hp_metric=False)
         self._writers: dict[str, SummaryWriter] = {}
-        self._purge_step, self._x, self._laid_out = purge_step, 0, False
+        self._purge_step, self.x, self._laid_out = purge_step, 0, False
         self._charts: dict[str, dict[str, list[str]]] = {}
 
     def writer(self, stage: str) -> SummaryWriter:
@@ -80,13 +80,13 @@ class CurveLogger(TensorBoardLogger):
         """Write each value to the run and the tag that its name says, at the epoch's x."""
         values = dict(metrics)
         if "epoch" in values and not any(name.startswith("test") for name in values):
-            self._x = int(values["epoch"]) + 1
+            self.x = int(values["epoch"]) + 1
         values.pop("epoch", None)
         for name, value in values.items():
             if match := STAGE.fullmatch(name):
-                self.writer(match[1]).add_scalar(match[2], value, self._x)
+                self.writer(match[1]).add_scalar(match[2], value, self.x)
             else:
-                self.experiment.add_scalar(name, value, self._x)
+                self.experiment.add_scalar(name, value, self.x)
         if not self._laid_out and any(STAGE.fullmatch(name) for name in values):
             self.experiment.add_custom_scalars(layout(values, self._charts))
             self._laid_out = True
@@ -110,12 +110,12 @@ class CurveLogger(TensorBoardLogger):
 
     def at(self, epochs: int) -> None:
         """Write what follows at x = ``epochs``."""
-        self._x = epochs
+        self.x = epochs
 
     @rank_zero_only
     def log_text(self, tag: str, markdown: str) -> None:
         """Write a page of text at the present epoch."""
-        self.experiment.add_text(tag, markdown, self._x)
+        self.experiment.add_text(tag, markdown, self.x)
 
     @rank_zero_only
     def save(self) -> None:

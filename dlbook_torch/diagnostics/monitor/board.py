@@ -93,18 +93,18 @@ class Board:
                 logger.experiment.add_custom_scalars(page)
                 _LAID_OUT.add(logger.experiment)
 
-    def text(self, report: Report) -> None:
+    def text(self, markdown: str) -> None:
         """Write the report."""
         for logger in self.loggers:
-            logger.experiment.add_text("verdict", report.markdown(), self._x(logger))
+            logger.experiment.add_text("verdict", markdown, self._x(logger))
 
     def picture(self, report: Report, curves: Curves) -> None:
         """Draw the curves with the verdict."""
-        from .figure import pixels, verdict_figure  # matplotlib takes a while
+        from ..plot import picture  # matplotlib takes a while
 
-        picture = pixels(verdict_figure(curves, report)) if self.loggers else None
+        image = picture(curves, report) if self.loggers else None
         for logger in self.loggers:
-            logger.experiment.add_image("curves", picture, self._x(logger), dataformats="HWC")
+            logger.experiment.add_image("curves", image, self._x(logger), dataformats="HWC")
 
 
 def layer_charts(table: Mapping[str, Mapping[str, float]]) -> dict[str, list[str]]:

@@ -7,11 +7,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from .. import names
 from ..online import LIMIT, PATIENCE, alarm, generalization_loss
 from ..run import Curves, Internals
 from .board import GAP, RISE, Board, exactly, layer_charts
 from .losses import StepLosses, joined
-from .names import ACCURACY, LOSS, pair
 from .network import NetworkMonitor
 from .voice import Voice, at_least, numbered
 
@@ -203,7 +203,7 @@ class OverfittingMonitor(Voice, EarlyStopping):
                 close = difflib.get_close_matches(given, scores, 1)
                 hint = f", did you mean {close[0]!r}?" if close else f": {', '.join(scores)}"
                 raise ValueError(f"OverfittingMonitor: {name}={given!r} is not logged{hint}")
-        found = [*pair(scores, LOSS), *pair(scores, ACCURACY)]
+        found = [*names.losses(scores), *names.accuracies(scores)]
         for name, metric in zip(SERIES, found, strict=True):
             self._found[name] = self.names[name] or metric
 

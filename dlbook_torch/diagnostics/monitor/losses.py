@@ -21,8 +21,8 @@ class StepLosses:
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
-        loss = loss.detach().float().reshape(())
-        self.total = loss.clone() if self.total is None else self.total.add_(loss)
+        loss = loss.detach() if loss.dim() == 0 else loss.detach().reshape(())
+        self.total = loss.float().clone() if self.total is None else self.total.add_(loss)
         self.steps += 1
 
     def mean(self, trainer: L.Trainer) -> float:

@@ -8,8 +8,10 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
+from ..layers import weight_of
 from ..run import GRIDS, Curves, Internals
-from ..stats import Record, Watch, sample, weight_of
+from ..stats import Record, sample
+from ..watch import Watch
 from .board import Board, layer_charts
 from .losses import StepLosses, everybodys, joined
 from .voice import Voice, at_least, numbered
@@ -21,7 +23,7 @@ Table = dict[str, dict[str, float]]
 class NetworkMonitor(Voice, L.Callback):
     """Measure the layers of any LightningModule while it trains, and judge what they show.
 
-    Now and then a training step is measured (see :class:`~dlbook_torch.diagnostics.stats.Watch`
+    Now and then a training step is measured (see :class:`~dlbook_torch.diagnostics.watch.Watch`
     for what can be seen): the outputs in the forward pass, the gradients before they are clipped
     and after a GradScaler has been undone, the change of the weights. Some more forward passes
     only count units, until ``samples`` samples have passed. Before every validation, and at the
@@ -57,8 +59,7 @@ class NetworkMonitor(Voice, L.Callback):
         self._carried = Record()
         self._losses = StepLosses()
         self._watch: Watch | None = None
-        self._batches = self._watched = 0
-        self._size = 0
+        self._batches = self._stride = 0
         self._full = self._backward = self._measured = False
 
     @property
@@ -88,7 +89,7 @@ class NetworkMonitor(Voice, L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._watch = Watch(pl_module)
-        self._batches = self._watched = 0
+        self._batches = self._stride = 0
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -98,24 +99,22 @@ class NetworkMonitor(Voice, L.Callback):
         if self._batches % self.every_n_steps == 0:
             self._full, self._backward = True, False
             self._watch.start(full=True, keep=self._draws(trainer))
-        elif self._counts(trainer):
-            self._watch.start(full=False)
-        else:
+        elif not (self._stride and self._batches % self._stride == 0):
             return
-        self._watched += 1
+        elif not (self._missing(trainer) > 0 and self._watch.start(full=False)):
+            self._stride = 0
+            return
 
-    def _counts(self, trainer: L.Trainer) -> bool:
-        """Spread what is missing of ``samples`` over the epoch."""
-        watch = self._watch
-        if watch is None or not (watch.counts_units or self._carried.samples):
-            return False
-        missing = self.samples / trainer.world_size - watch.samples - self._carried.samples
-        if missing <= 0:
-            return False
-        wanted = ceil(self.samples / trainer.world_size / (self._size or 1))
+    def _missing(self, trainer: L.Trainer) -> float:
+        """Samples that this process is to count, less those that it has seen."""
+        seen = self._carried.samples + (self._watch.samples if self._watch else 0)
+        return self.samples / trainer.world_size - seen
+
+    def _spread(self, trainer: L.Trainer, size: int) -> int:
+        """Every which batch of ``size`` to count units in, so that they come from a whole epoch."""
+        wanted = ceil(self.samples / trainer.world_size / size)
         batches = trainer.num_training_batches
-        stride = max(1, int(batches // wanted)) if isfinite(batches) else 1
-        return self._batches % stride == 0
+        return max(1, int(batches // wanted)) if isfinite(batches) else 1
 
     def on_before_backward(
         self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
@@ -152,8 +151,8 @@ class NetworkMonitor(Voice, L.Callback):
         if self._watch is None:
             return
         self._watch.stop()
-        if self._watched == 1 and self._watch.samples:
-            self._size = self._watch.samples
+        if self._batches == 1:
+            self._stride = self._spread(trainer, self._watch.samples or 1)
         if self._measured:
             self._watch.after_update()
             self._full = self._measured = False
@@ -180,9 +179,9 @@ class NetworkMonitor(Voice, L.Callback):
         if watch is None or not any("gradient_norm" in s.values for s in watch.seen.values()):
             return
         found = everybodys(trainer, watch.take())
-        self._batches = self._watched = 0
+        self._batches = self._stride = 0
         record = reduce(Record.join, found, self._carried)
-        enough = record.samples >= self.samples
+        enough = record.samples >= self.samples or record.decided
         self._carried = Record() if enough else record.units()
         self.table = record.statistics(units=enough)
         (loss,) = joined(trainer, [self._losses.mean(trainer)])

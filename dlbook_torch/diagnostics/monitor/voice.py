@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import lightning as L
+import numpy as np
 
 from ..catalogue import SEVERITIES
 from ..diagnose import diagnose
@@ -46,6 +47,7 @@ class Voice:
         self.report: Report | None = None
         self.said: dict[str, str] = {}
         self._shown: list[tuple[str, Severity]] | None = None
+        self._text = ""
 
     def judge(
         self,
@@ -56,14 +58,16 @@ class Voice:
         over: bool = False,
     ) -> Report:
         """Diagnose, print what is new, and write to TensorBoard what has changed."""
-        self.report = report = diagnose(curves, internals)
+        with np.errstate(all="ignore"):  # a loss may be of any size
+            self.report = report = diagnose(curves, internals)
         for finding in report.findings:
             if over or finding.id not in AT_THE_END:
                 self._say(trainer, finding, epoch)
         now = [(finding.id, finding.severity) for finding in report.findings]
         board, new = Board(trainer, epoch=epoch), now != self._shown
-        if board and new:
-            board.text(report)
+        if board and (over or new) and (text := report.markdown()) != self._text:
+            board.text(text)
+            self._text = text
         if board and (over or (new and report.severity in ALARMS)):
             board.picture(report, curves)
         self._shown = now

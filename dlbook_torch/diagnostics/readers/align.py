@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..names import grows
 from ..run import Curves
 from .log import Array, Log, LogError, Series
-from .names import grows
 from .pairs import Pair, accuracies, rate, running
 
 COVERED = 0.5  # of the entries must have both sides, else the two axes do not fit each other
 CHECKS_PER_EPOCH = 1.5  # with more validations than that, each one counts as an epoch
 ROUNDED = 1 + 1e-4  # a share of 1, as a sum of rounded numbers
+LARGEST = 1e100  # beyond it a number is taken for infinite, before its square is
 NEAR = 10  # training values per validation up to which only those at its own x belong to it
 
 
@@ -56,11 +57,12 @@ class Grid:
         """One value per entry: the mean or the last of those that belong there, NaN without."""
         slots, there = self.slots(series), self.present(series)
         values = np.full(self.n + 1, np.nan)
+        y = np.where(abs(series.y) > LARGEST, np.copysign(np.inf, series.y), series.y)
         if how == "last":
-            values[slots] = series.y  # of equal indices the last one counts
+            values[slots] = y  # of equal indices the last one counts
         else:
             with np.errstate(invalid="ignore"):  # inf - inf
-                sums = np.bincount(slots, series.y, self.n + 1)
+                sums = np.bincount(slots, y, self.n + 1)
             counts = np.bincount(slots, minlength=self.n + 1)
             values[:-1][there] = sums[:-1][there] / counts[:-1][there]
         return values[:-1]
@@ -103,6 +105,8 @@ def align(
     t = grid.put(train, "last" if measured else "mean")[part]
     v = grid.put(val, "last")[part]
     _say_what_is_no_number(notes, t, v)
+    if any(_has_huge(log.series[tag].y) for tag in (pair.train, pair.val)):
+        notes.append(f"a value beyond {LARGEST:g} is taken for infinite")
     if grows(pair.val):
         t, v = _errors(pair, t, v, notes)
     curves = Curves(
@@ -269,6 +273,10 @@ def _shares(tag: str, values: Array, notes: list[str]) -> Array:
         return values / 100
     notes.append(f"{tag} is no share of right answers and is left out")
     return np.full_like(values, np.nan)
+
+
+def _has_huge(y: Array) -> bool:
+    return bool((np.isfinite(y) & (abs(y) > LARGEST)).any())
 
 
 def _say_what_is_no_number(notes: list[str], t: Array, v: Array) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ..names import Name, falls, grows, is_accuracy, is_rate, parse
 from .log import Log, LogError
-from .names import Name, falls, grows, is_rate, parse
 
 # what to judge, the first of these that a log has; all of them where it is the loss in parts
 WANTED: tuple[Callable[[tuple[str, ...], str], bool], ...] = (
@@ -15,7 +15,6 @@ WANTED: tuple[Callable[[tuple[str, ...], str], bool], ...] = (
     lambda metric, tag: grows(tag),
 )
 PARTS = WANTED[2]
-TOP = {"top2", "top3", "top5", "top10"}  # no accuracy that guessing has 1/C of
 SIDES = ("train", "")  # of training; the others are of validation, the likeliest first
 VAL = ("val", "eval", "test")
 
@@ -72,7 +71,7 @@ def find(log: Log, train: str | None = None, val: str | None = None) -> list[Pai
 
 def accuracies(log: Log, pair: Pair) -> tuple[str | None, str | None]:
     """Return the tags of training and validation accuracy, where there are any."""
-    names = [n for n in map(parse, log.series) if "accuracy" in n.metric and not TOP & {*n.metric}]
+    names = list(filter(is_accuracy, map(parse, log.series)))
     metrics = sorted({n.metric for n in names}, key=lambda m: (m != ("accuracy",), len(m), m))
     for metric in metrics:
         try:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..names import STAGES
 from .log import Log, LogError, Series, from_zero
-from .names import STAGES
 
 MARK = "tfevents"
 CONFIG = "config.yaml"  # of a run of ours

@@ -1,6 +1,7 @@
 """What the name of a series says: whose it is, what it measures, and whether more is better."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ STAGES: dict[str, Stage] = {
     "train": "train",
     "training": "train",
     "trn": "train",
+    "tr": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
@@ -21,6 +23,8 @@ STAGES: dict[str, Stage] = {
 }
 FLAGS = {"epoch", "step", "running"}
 ACCURACY = {"acc", "accuracy", "top1"}
+TOP = {"top2", "top3", "top5", "top10"}  # no accuracy that guessing has 1/C of
+LOSSES = {"loss", "nll", "entropy", "ce", "mse", "cost", "error"}
 WORD = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+")
 GLUED = re.compile(r"(train|val|valid|test)(loss|acc|accuracy|error|err|mse|mae)")
 LOADER = re.compile(r"/dataloader_idx_\d+$")  # Lightning's suffix, with several loaders
@@ -95,3 +99,38 @@ def grows(tag: str) -> bool:
 def falls(tag: str) -> bool:
     """Less is better."""
     return bool(FALLS.search(tag.lower()))
+
+
+def losses(tags: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the tags of the training and the validation loss, None where there is none."""
+    return _sides(name for name in map(parse, tags) if LOSSES & {*name.metric})
+
+
+def accuracies(tags: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the tags of the training and the validation accuracy, None where there is none."""
+    return _sides(name for name in map(parse, tags) if is_accuracy(name))
+
+
+def is_accuracy(name: Name) -> bool:
+    """It is a share of right answers."""
+    return "accuracy" in name.metric and not TOP & {*name.metric}
+
+
+def _sides(names: Iterable[Name]) -> tuple[str | None, str | None]:
+    """The plainest tag of either side, of a metric that both have before any other."""
+    known = [name for name in names if "step" not in name.flags]
+    sides = [[n for n in known if n.stage in stages] for stages in (("train",), ("val", "eval"))]
+    both = {n.metric for n in sides[0]} & {n.metric for n in sides[1]}
+
+    def plainest(side: list[Name]) -> str | None:
+        best = min(side, key=lambda n: (n.metric not in both, *_order(n)), default=None)
+        return best.tag if best else None
+
+    return plainest(sides[0]), plainest(sides[1])
+
+
+def _order(name: Name) -> tuple[bool | int | str, ...]:
+    """The sum of a loss comes before its parts, the mean of an epoch before a running one."""
+    words = {*name.metric} - {"total"}
+    flags = name.flags
+    return len(words), "running" in flags, name.measured, "epoch" not in flags, name.tag
