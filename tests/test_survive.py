@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -77,6 +78,29 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert kills.last(folder)["global_step"] < reference["global_step"]
+    process = kills.start(folder, "--ckpt_path=last")
+    process.join()
+    assert process.exitcode == 0
+    assert kills.differences(reference, kills.last(folder)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, number):
+    config = {**kills.CONFIG, "data": {**kills.CONFIG["data"]}}
+    config["data"]["init_args"] = dict(batch_size=4, subset=400, augment="shift")
+    config["trainer"] = {**config["trainer"], "max_epochs": 3}
+    reference, _ = kills.whole(tmp_path, config)
+    folder = kills.workplace(tmp_path / "stopped", config)
+    process = kills.start(folder)
+    while not kills.way_on(folder):
+        assert process.is_alive()
+    time.sleep(0.05)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 128 + number
+    step = kills.last(folder)["global_step"]
+    assert 100 < step < 300
+    assert step % 100, "not stopped in the middle of an epoch"
     process = kills.start(folder, "--ckpt_path=last")
     process.join()
     assert process.exitcode == 0
@@ -186,13 +210,13 @@ def test_another_whole_checkpoint_is_offered(workplace, capsys):
 
 
 class Trap:
-    """An object that creates a file when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
 
     def __reduce__(self):
-        return open, (str(self.path), "w")
+        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("kind", ["zip", "pickle"])

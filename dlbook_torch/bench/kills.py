@@ -114,10 +114,10 @@ def same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
-def whole(folder: Path) -> tuple[dict[str, Any], float]:
+def whole(folder: Path, config: Mapping[str, Any] = CONFIG) -> tuple[dict[str, Any], float]:
     """Train without a kill; return the last state and how long a training takes."""
-    start(workplace(folder / "warm")).join()  # fills caches that later runs find
-    process, since = start(workplace(folder / "whole")), time.monotonic()
+    start(workplace(folder / "warm", config)).join()  # fills caches that later runs find
+    process, since = start(workplace(folder / "whole", config)), time.monotonic()
     process.join()
     if process.exitcode:
         raise RuntimeError(f"the training without a kill ended with exit code {process.exitcode}")

@@ -101,6 +101,9 @@ class RNGState(L.Callback):
         self._saved = checkpoint.get("rng_state")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # a scheduler that has asked for the number of steps has made the loaders before the
+        # checkpoint was read, and Lightning then leaves their saved positions unused
+        trainer.fit_loop._load_combined_loader_states()
         if self._saved is None:
             return
         saved, self._saved = self._saved, None
