@@ -1,6 +1,6 @@
 """Measures of a network's layers, and records of them that processes can exchange and join."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
 from typing import Any
@@ -108,7 +108,7 @@ class Seen:
 def _joined(a: Tensor | None, b: Tensor | None, how: Callable[..., Tensor]) -> Tensor | None:
     if a is None or b is None or a.shape != b.shape:
         return a if b is None else b
-    return how(a, b)
+    return how(a.to(b.device), b)  # a may come from a checkpoint
 
 
 @dataclass
@@ -158,6 +158,16 @@ class Record:
         """Return what is known of single units alone."""
         kept = {n: Seen(s.activation, {}, s.fired, s.stuck) for n, s in self.layers.items()}
         return Record(kept, self.samples)
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain values and tensors, for a checkpoint."""
+        layers = {name: vars(seen) for name, seen in self.fetch().layers.items()}
+        return {"layers": layers, "samples": self.samples}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "Record":
+        """The record that ``state`` was made from."""
+        return cls({n: Seen(**seen) for n, seen in state["layers"].items()}, state["samples"])
 
     def statistics(self, units: bool = True) -> dict[str, dict[str, float]]:
         """Return ``{statistic: {layer: value}}``: means, and shares of units if ``units``."""

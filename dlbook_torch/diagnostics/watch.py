@@ -315,6 +315,17 @@ class Watch:
         self._layers = self._plan = self._quick = None
         return record.fetch()
 
+    def state(self) -> dict[str, Any]:
+        """What was seen since the last ``take``, for a checkpoint."""
+        seen = Record(self.seen, self.samples).state()
+        return {"seen": seen, "called": list(self._called), "last": self._last}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        record = Record.of(state["seen"])
+        self.seen, self.samples = record.layers, record.samples
+        self._called, self._last = dict.fromkeys(state["called"]), state["last"]
+
 
 class _Functions(TorchFunctionMode):
     """Show the outputs of activations that are functions."""

@@ -3,9 +3,14 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Classifier", "CurveLogger", "Regressor"]
+__all__ = ["Classifier", "CurveLogger", "FiniteLoss", "Regressor"]
 
-_HOME = {"Classifier": "module", "Regressor": "module", "CurveLogger": "logger"}
+_HOME = {
+    "Classifier": "module",
+    "Regressor": "module",
+    "CurveLogger": "logger",
+    "FiniteLoss": "finite",
+}
 
 
 def __getattr__(name: str) -> Any:

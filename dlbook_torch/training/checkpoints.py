@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from .finite import NotFinite
+
 
 class Best(ModelCheckpoint):
     """Keep ``best.ckpt``, the epoch of the lowest ``monitor``; keep nothing if it is not logged."""
@@ -43,6 +45,9 @@ class Best(ModelCheckpoint):
 class Last(ModelCheckpoint):
     """Keep ``last.ckpt``, the end of the latest epoch, or the very step at which a run broke off.
 
+    Not if it broke off because the loss was not finite, or a file could not be written: then the
+    older one is worth more.
+
     Lightning's own ``save_last`` copies the best checkpoint whenever a metric is monitored.
     """
 
@@ -61,16 +66,19 @@ class Last(ModelCheckpoint):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        if self._last_time_checked is not None:  # set at the start of a training: not before
+        began = self._last_time_checked is not None
+        if began and not isinstance(exception, OSError | NotFinite):
             super().on_exception(trainer, pl_module, exception)
 
 
 class RNGState(L.Callback):
     """Keep the random states of torch, NumPy and Python in the checkpoint.
 
-    Dropout masks after a resume are those of the uninterrupted run. The states are put back
-    before the first resumed batch, after every iterator has been made, and stored as plain values
-    and tensors, so that ``weights_only=True`` loads them.
+    Dropout masks and augmentations after a resume are those of the uninterrupted run. The states
+    are put back after the loaders' iterators have been made and before the first batch is taken
+    from them; a loader that draws its order from the global generators, as torch's ``DataLoader``
+    with ``shuffle=True`` does, is not continued exactly. They are stored as plain values and
+    tensors, so that ``weights_only=True`` loads them.
     """
 
     def __init__(self) -> None:
@@ -92,9 +100,10 @@ class RNGState(L.Callback):
     ) -> None:
         self._saved = checkpoint.get("rng_state")
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # a scheduler that has asked for the number of steps has made the loaders before the
+        # checkpoint was read, and Lightning then leaves their saved positions unused
+        trainer.fit_loop._load_combined_loader_states()
         if self._saved is None:
             return
         saved, self._saved = self._saved, None

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from .errors import UsageError, check_config_files
+from .errors import RunFailed, UsageError, check_config_files
 
 HELP = """\
 Train, validate, test or use a network: one YAML file is one run.
@@ -30,6 +30,8 @@ Any value of the file can be set here, for example
   --model.optimizer torch.optim.SGD --model.optimizer.lr 0.1
   --data.batch_size 32            --data.label_noise 0.2          --data.subset 500
   --overfitting_monitor.stop true --network_monitor null          stop early; no monitor of layers
+  --finite_loss null              go on though the loss is inf or NaN
+  --trainer.detect_anomaly true   slow: name the backward operation that made a NaN
 
 What there is to set
   fit --model.help dlbook_torch.training.Classifier      also ...training.Regressor
@@ -62,6 +64,11 @@ def main(args: list[str] | None = None) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RunFailed as error:
+        if os.environ.get("DLBOOK_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough

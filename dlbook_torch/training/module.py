@@ -125,6 +125,20 @@ class Supervised(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         self.publish("running", "train/{}_running")
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the means over the epoch's steps so far, for a run stopped in the middle of it."""
+        checkpoint["running"] = {
+            name: (meter.update_count, dict(meter.metric_state))
+            for name, meter in self._meters("running").items()
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name, (count, state) in checkpoint.get("running", {}).items():
+            meter = self._meters("running")[name]
+            meter._update_count = count
+            for key, value in state.items():
+                setattr(meter, key, value.to(meter.device))
+
     def on_test_epoch_end(self) -> None:
         self.publish("test", "test/{}")
 

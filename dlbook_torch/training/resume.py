@@ -9,6 +9,8 @@ import lightning as L
 import torch
 
 from .errors import UsageError
+from .folders import home_of
+from .whole import damage, newest_whole
 
 # What a scheduler has lived through, as opposed to what it was configured to do.
 PROGRESS = {"last_epoch", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i"}
@@ -19,14 +21,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises: UsageError if the file is damaged, is no checkpoint, or holds more than plain values.
     """
+    if reason := damage(path):
+        raise UsageError(f"--ckpt_path {path}: not a readable checkpoint ({reason}){_other(path)}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zipfile, pickle and torch each have their own
+    except Exception as error:  # pickle and torch each have their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"--ckpt_path {path}: not a readable checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise UsageError(f"--ckpt_path {path}: not a Lightning checkpoint, it has no state_dict")
     return checkpoint
+
+
+def _other(path: Path) -> str:
+    """Offer another checkpoint of the same run, or of the same configuration."""
+    home = home_of(path)
+    for folder in (path.parent, *((home.parent,) if home else ())):
+        if whole := newest_whole(folder):
+            return f"; the newest whole one is {whole}"
+    return ""
 
 
 def refuse_other_network(model: torch.nn.Module, checkpoint: dict[str, Any], path: Path) -> None:

@@ -1,5 +1,6 @@
 """The LightningCLI of this project: one YAML file is one run, with a folder of its own."""
 
+import errno
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from ..diagnostics import Report
 from ..diagnostics.monitor import NetworkMonitor, OverfittingMonitor
 from .checkpoints import Best, Last, RNGState
 from .console import Bar, quiet
-from .errors import UsageError, explain
+from .errors import RunFailed, UsageError, explain
 from .figures import Pictures
 from .finish import report, test_best
+from .finite import FiniteLoss, NotFinite
 from .folders import CHECKPOINTS, RunFolder, find_checkpoint, home_of, new_folder, run_name
 from .history import History
 from .hyperparameters import hyperparameters
@@ -28,8 +30,14 @@ from .parser import ShortErrorParser
 from .report import print_scores
 from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
 from .start import Start
+from .whole import WholeFiles
 
-MONITORS = {"overfitting_monitor": OverfittingMonitor, "network_monitor": NetworkMonitor}
+MONITORS = {
+    "overfitting_monitor": OverfittingMonitor,
+    "network_monitor": NetworkMonitor,
+    "finite_loss": FiniteLoss,
+}
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 DEFAULTS = {
     "max_epochs": 10,
     "devices": 1,  # small networks: several processes cost more than they bring
@@ -113,6 +121,8 @@ class TrainingCLI(LightningCLI):
             config["logger"] = self._logger() if self.folder.path else False
         if self.subcommand == "predict":
             config["enable_progress_bar"] = False  # what it prints is the result
+        plugins = config["plugins"] or []
+        config["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), WholeFiles()]
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, Bar()]
         return super()._instantiate_trainer(config, callbacks)
@@ -178,6 +188,9 @@ class TrainingCLI(LightningCLI):
         except Interrupted:
             print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
             raise
+        except NotFinite:
+            self._report({})
+            raise
         self._hear_of_other_processes()
         if not self.folder.trained:
             done = len(self.history.rows)
@@ -186,6 +199,11 @@ class TrainingCLI(LightningCLI):
             test = test_best(
                 self.trainer, self._checkpoints / "best.ckpt", (self.history.best() or 0) + 1
             )
+            self._report(test)
+
+    def _report(self, test: Mapping[str, float]) -> None:
+        """Print and keep what the epochs so far have measured."""
+        if self.history.rows:
             settings = hyperparameters(self._dump())
             self.scores, self.verdict = report(self.trainer, self.history, test, settings)
 
@@ -223,7 +241,8 @@ class TrainingCLI(LightningCLI):
 def run(args: list[str]) -> TrainingCLI:
     """Parse, build and run a command line.
 
-    Raises: UsageError for whatever is found wrong before the first step of a training; what goes
+    Raises: UsageError for whatever is found wrong before the first step of a training; RunFailed
+        for a loss that is not finite and a file that cannot be written any more; what else goes
         wrong later, and every unexpected kind of error, comes through as it is.
     """
     folder = RunFolder()
@@ -231,7 +250,12 @@ def run(args: list[str]) -> TrainingCLI:
         with quiet():
             return TrainingCLI(args, folder)
     except (ValueError, OSError, MisconfigurationException) as error:
-        if folder.trained or isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError):
+            raise
+        if folder.trained:
+            if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+                name = f" {error.filename}" if error.filename else ""
+                raise RunFailed(f"cannot write{name}: {error.strerror}") from error
             raise
         raise UsageError(explain(str(error))) from error
     except SystemExit as end:

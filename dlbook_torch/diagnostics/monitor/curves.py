@@ -261,11 +261,14 @@ class OverfittingMonitor(Voice, EarlyStopping):
             "said": dict(self.said),
             "validated": self._validated,
             "earlier": self._earlier,
+            "losses": self._losses.state(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.said = list(state_dict["rows"]), dict(state_dict["said"])
         self._validated, self._earlier = state_dict["validated"], state_dict["earlier"]
+        if "losses" in state_dict:  # checkpoints of earlier versions have none
+            self._losses.load_state(state_dict["losses"])
 
 
 def _scores(trainer: L.Trainer) -> dict[str, float]:

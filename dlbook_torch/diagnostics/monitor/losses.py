@@ -22,8 +22,17 @@ class StepLosses:
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
         loss = loss.detach() if loss.dim() == 0 else loss.detach().reshape(())
-        self.total = loss.float().clone() if self.total is None else self.total.add_(loss)
+        loss = loss.float()
+        self.total = loss.clone() if self.total is None else self.total.to(loss.device).add_(loss)
         self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """The sum so far, for a checkpoint."""
+        return {"total": self.total, "steps": self.steps}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.total, self.steps = state["total"], state["steps"]
 
     def mean(self, trainer: L.Trainer) -> float:
         """Return the mean since the last call, NaN without a step, and start anew."""

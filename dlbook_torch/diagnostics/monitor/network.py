@@ -59,6 +59,7 @@ class NetworkMonitor(Voice, L.Callback):
         self._carried = Record()
         self._losses = StepLosses()
         self._watch: Watch | None = None
+        self._resumed: dict[str, Any] | None = None
         self._batches = self._stride = 0
         self._full = self._backward = self._measured = False
 
@@ -90,6 +91,10 @@ class NetworkMonitor(Voice, L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._watch = Watch(pl_module)
         self._batches = self._stride = 0
+        if self._resumed is not None:
+            middle, self._resumed = self._resumed, None
+            self._watch.load_state(middle["watch"])
+            self._batches, self._stride = middle["batches"], middle["stride"]
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -230,11 +235,28 @@ class NetworkMonitor(Voice, L.Callback):
             self._watch = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"layers": dict(self.layers), "rows": list(self.rows), "said": dict(self.said)}
+        """Everything; in the middle of an epoch what this process has measured of it, too."""
+        middle = self._watch and {
+            "watch": self._watch.state(),
+            "batches": self._batches,
+            "stride": self._stride,
+        }
+        return {
+            "layers": dict(self.layers),
+            "rows": list(self.rows),
+            "said": dict(self.said),
+            "carried": self._carried.state(),
+            "losses": self._losses.state(),
+            "middle": middle,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.layers, self.rows = dict(state_dict["layers"]), list(state_dict["rows"])
         self.said = dict(state_dict["said"])
+        if "carried" in state_dict:  # checkpoints of earlier versions have no such
+            self._carried = Record.of(state_dict["carried"])
+            self._losses.load_state(state_dict["losses"])
+            self._resumed = state_dict["middle"]
 
 
 def _parameters(optimizer: Any) -> Iterator[Tensor]:
