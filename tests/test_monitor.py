@@ -762,8 +762,9 @@ def test_a_residual_network_is_watched_layer_by_layer(tmp_path):
     monitor, network = OverfittingMonitor(), NetworkMonitor(samples=32)
     logger = TensorBoardLogger(tmp_path, "", "")
     fit(ResNet(), monitor, network, data=data, val=data, epochs=1, logger=logger)
-    assert len(network.layers) == 21  # 20 convolutions and the classifier
+    assert len(network.layers) == 41  # 20 convolutions, 20 BatchNorms and the classifier
     table = network.table
+    assert len(table["mean_drift"]) == len(table["variance_drift"]) == 20
     for statistic in ("gradient_norm", "update_ratio", "activation_std", "weight_max"):
         assert len(table[statistic]) == 21
         assert all(value > 0 for value in table[statistic].values()), statistic

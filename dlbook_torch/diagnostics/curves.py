@@ -3,9 +3,9 @@
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import stats
 
 Trend = Literal["falling", "flat", "rising", "unclear"]
 Curve = NDArray[np.float64]
@@ -31,9 +31,9 @@ def trend(curve: Curve) -> Trend:
     if len(window) < MIN_EPOCHS:
         return "unclear"
     span = len(window) - 1
-    change, _, low, high = (span * x for x in stats.theilslopes(window, alpha=0.95))
+    change, _, low, high = (span * x for x in scipy.stats.theilslopes(window, alpha=0.95))
     level, fallen = abs(np.median(window)), curve[0] - curve.min()
-    p = stats.kendalltau(range(span + 1), window).pvalue
+    p = scipy.stats.kendalltau(range(span + 1), window).pvalue
     if p < P_TREND and abs(change) > max(MOVES * level, MOVES_OF_FALL * fallen):
         return "falling" if change < 0 else "rising"
     margin = FLAT * max(level, fallen)

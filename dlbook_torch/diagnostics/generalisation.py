@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from math import e, isnan, log
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from .catalogue import certainty, finding
 from .curves import MIN_EPOCHS, Curve, share_of, thin, times
@@ -87,7 +87,7 @@ def rising_since(curve: Curve, turn: int) -> bool:
     after = thin(curve[turn:])
     if len(after) < EPOCHS_OF_RISE:
         return False
-    tau, p = stats.kendalltau(range(len(after)), after)
+    tau, p = scipy.stats.kendalltau(range(len(after)), after)
     return bool(tau > 0 and p < P_RISE)
 
 

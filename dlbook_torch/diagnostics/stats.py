@@ -13,7 +13,7 @@ LARGE = 2**17  # numbers of a weight; of a larger one evenly spread units stand 
 
 
 def similarity(weight: Tensor) -> Tensor:
-    r"""Mean cosine between the weights of two units; NaN for a single unit.
+    r"""Mean cosine between the weights of two units; NaN for a single unit, or a single weight.
 
     .. math:: \frac{|\sum_i u_i|^2 - \sum_i |u_i|^2}{n (n - 1)}, \qquad u_i = w_i / |w_i|
 
@@ -22,6 +22,8 @@ def similarity(weight: Tensor) -> Tensor:
     """
     u = nn.functional.normalize(weight.detach().flatten(1).float(), dim=1)
     n = len(u)
+    if u.shape[1] < 2:  # of one weight only the sign is left
+        return u.new_tensor(nan)
     return (u.sum(0).square().sum() - u.square().sum()) / (n * (n - 1) or nan)
 
 
@@ -74,12 +76,14 @@ class Seen:
         values: every measurement by the name of its statistic.
         fired: for each unit (channel) of a ReLU, whether it was ever above 0.
         stuck: for each unit of a sigmoid or tanh, whether it always sat at one of its ends.
+        width: how many units it has.
     """
 
     activation: str = ""
     values: dict[str, list[Any]] = field(default_factory=dict)
     fired: Tensor | None = None
     stuck: Tensor | None = None
+    width: int | None = None
 
     def add(self, **values: Any) -> None:
         """Add a measurement of each statistic."""
@@ -91,6 +95,7 @@ class Seen:
         self.activation = self.activation or other.activation
         for name, values in other.values.items():
             self.values.setdefault(name, []).extend(values)
+        self.width = self.width or other.width
         self.count(other.fired, other.stuck)
 
     def count(self, fired: Tensor | None = None, stuck: Tensor | None = None) -> None:
@@ -156,7 +161,9 @@ class Record:
 
     def units(self) -> "Record":
         """Return what is known of single units alone."""
-        kept = {n: Seen(s.activation, {}, s.fired, s.stuck) for n, s in self.layers.items()}
+        kept = {
+            n: Seen(s.activation, {}, s.fired, s.stuck, s.width) for n, s in self.layers.items()
+        }
         return Record(kept, self.samples)
 
     def state(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from math import isnan
 
-from scipy import stats
+import scipy
 
 from .catalogue import finding
 from .curves import MIN_EPOCHS, Trend, share_of
@@ -106,7 +106,7 @@ def _trust(f: Facts) -> float:
     sure = []
     for curve, which in zip((f.t, f.v), f.trends, strict=True):
         window = curve[-max(10, len(curve) // 3) :]
-        p = float(stats.kendalltau(range(len(window)), window).pvalue)
+        p = float(scipy.stats.kendalltau(range(len(window)), window).pvalue)
         p = 1.0 if isnan(p) else p
         sure.append(1 - p if which in ("falling", "rising") else 0.9 if which == "flat" else 0.3)
     return min(sure)

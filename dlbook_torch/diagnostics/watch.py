@@ -304,6 +304,7 @@ class Watch:
             w = weight_of(module)
             if name in self.seen and w is not None and w.numel():
                 units = w.transpose(0, 1) if is_transposed(module) else w
+                self.seen[name].width = len(units)
                 self.seen[name].add(weight_max=w.abs().max(), similarity=similarity(units))
         for name, seen in self.seen.items():
             if name == self._last:  # sure answers are no fault of the last layer

@@ -44,7 +44,8 @@ def figure(results: Results) -> Figure:
     width = min(90, int(12 * made.get_figwidth()))  # letters of this size that fit
     made.suptitle(
         fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", width)
-        + f"\n{results.verdict}{'' if experiment.exact else f' by {_count(min(o.pairs for o in results.outcomes))}'}"
+        + f"\n{results.verdict}"
+        + f" by {_count(min(o.pairs for o in results.outcomes))}" * (not experiment.exact)
         + ", torch's layers and rules" * (experiment.library == "torch"),
         fontsize=10,
     )

@@ -31,6 +31,7 @@ QUIET: dict[str, Any] = {  # an experiment keeps its own records
     "trainer.enable_progress_bar": False,
     "overfitting_monitor": None,
     "network_monitor": None,
+    "finite_loss": None,  # a run that diverges is a result
 }
 
 

@@ -54,6 +54,7 @@ class NetworkMonitor(Voice, L.Callback):
         self.samples = at_least(1, "samples", samples)
         self.histograms = at_least(0, "histograms", histograms)
         self.layers: dict[str, str] = {}  # their activations
+        self.units: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
         self.table: Table = {}
         self._carried = Record()
@@ -76,8 +77,9 @@ class NetworkMonitor(Voice, L.Callback):
         }
         return Internals(
             tuple(self.layers),
-            **grids,  # type: ignore[arg-type]
+            **grids,
             activations=tuple(self.layers.values()),
+            units=tuple(self.units.get(name, 0) for name in self.layers),
             epochs=numbered(self.rows),
         )
 
@@ -200,8 +202,9 @@ class NetworkMonitor(Voice, L.Callback):
         for name, seen in record.layers.items():
             if "update_ratio" in seen.values or "gradient_norm" in seen.values:
                 self.layers[name] = seen.activation or self.layers.get(name, "")
-            elif "activation_std" in seen.values:
+            elif "activation_std" in seen.values or "mean_drift" in seen.values:
                 self.layers.setdefault(name, seen.activation)
+            self.units[name] = seen.width or self.units.get(name, 0)
         kept = {name: row for name, row in self.table.items() if name in GRIDS}
         self.rows.append({"epoch": epoch, "loss": loss, "values": kept})
 
@@ -243,6 +246,7 @@ class NetworkMonitor(Voice, L.Callback):
         }
         return {
             "layers": dict(self.layers),
+            "units": dict(self.units),
             "rows": list(self.rows),
             "said": dict(self.said),
             "carried": self._carried.state(),
@@ -254,6 +258,7 @@ class NetworkMonitor(Voice, L.Callback):
         self.layers, self.rows = dict(state_dict["layers"]), list(state_dict["rows"])
         self.said = dict(state_dict["said"])
         if "carried" in state_dict:  # checkpoints of earlier versions have no such
+            self.units = dict(state_dict["units"])
             self._carried = Record.of(state_dict["carried"])
             self._losses.load_state(state_dict["losses"])
             self._resumed = state_dict["middle"]
