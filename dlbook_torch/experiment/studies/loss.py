@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import Module
 
 from ...autograd import numerical_gradients
 from ...data import Digits
@@ -38,6 +39,16 @@ def batches(data: Pair, batch_size: int, steps: int, seed: int) -> Iterator[tupl
             yield batch
             steps -= 1
         epoch += 1
+
+
+def descend(net: Module, loss: Tensor, lr: float) -> tuple[Tensor, ...]:
+    """Take one step of plain gradient descent; return the gradient."""
+    parameters = list(net.parameters())
+    slopes = torch.autograd.grad(loss, parameters)
+    with torch.no_grad():
+        for p, slope in zip(parameters, slopes, strict=True):
+            p -= lr * slope
+    return slopes
 
 
 def objective_of(name: Objective, library: Library = "dlbook") -> Loss:
@@ -89,22 +100,17 @@ def learning(
         with torch.no_grad():
             return 1 - error(net(x_val), t_val).item()
 
-    start, seen, gradient = accuracy(), [], None
+    start, seen, first = accuracy(), [], None
     for x, t in batches(train, batch_size, steps, seed):
-        net.zero_grad()
-        loss(net(x), t).backward()
-        with torch.no_grad():
-            slopes = [p.grad for p in net.parameters() if p.grad is not None]
-            gradient = max(g.abs().max().item() for g in slopes) if gradient is None else gradient
-            for p in net.parameters():
-                p -= lr * p.grad  # type: ignore[operator]
+        slopes = descend(net, loss(net(x), t), lr)
+        first = max(g.abs().max().item() for g in slopes) if first is None else first
         seen.append(accuracy())
     return {
         "accuracy": seen,
         "start": start,
         "end": seen[-1],
         "learned": seen[-1] - start,
-        "gradient": gradient,
+        "gradient": first,
         "steps90": next((i + 1 for i, a in enumerate(seen) if a > 0.9), steps + 1),
     }
 
