@@ -43,7 +43,10 @@ def figure(results: Results) -> Figure:
     experiment = results.experiment
     by = ", torch's layers and rules" if experiment.library == "torch" else ""
     made.suptitle(
-        fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", 90)
+        fill(
+            f"notes {', '.join(experiment.sections)}: {experiment.claim}",
+            int(12 * made.get_figwidth()),
+        )
         + f"\n{results.verdict} by {_count(len(experiment.seeds), 'seed')}{by}"
         * (not experiment.exact)
         + f"\n{results.verdict}" * experiment.exact,
@@ -84,9 +87,9 @@ def curves(results: Results, names: Sequence[str], wish: Mapping[str, Any]) -> F
             if len(found) > 1:
                 axes.plot(x, values.T, color=color, linewidth=0.5, alpha=0.25)
             axes.plot(x, values.mean(0), color=color, label=arm, marker="o" * (length < 3) or None)
-        axes.set(title=name, xlabel=wish.get("x", "epoch"), ylim=wish.get("ylim"))
         if wish.get("log"):
-            axes.set_yscale("log")
+            axes.set_yscale("log")  # first: whoever sets limits, even to None, freezes them
+        axes.set(title=name, xlabel=wish.get("x", "epoch"), ylim=wish.get("ylim"))
     handles, labels = grid[0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8)
     return made

@@ -47,7 +47,7 @@ def descend(net: Module, loss: Tensor, lr: float) -> tuple[Tensor, ...]:
     slopes = torch.autograd.grad(loss, parameters)
     with torch.no_grad():
         for p, slope in zip(parameters, slopes, strict=True):
-            p -= lr * slope
+            p.sub_(slope, alpha=lr)
     return slopes
 
 

@@ -33,11 +33,10 @@ def stretching(
     seed: int = 0,
     library: Library = "dlbook",
 ) -> dict[str, Any]:
-    """Learn to tell two clouds in 20 dimensions apart that differ in one, before and after a stretch.
+    """Learn to tell two clouds in 20 dimensions apart, which differ in one of them.
 
-    Args:
-        features: which are multiplied by ``factor``: none, all, or the one that tells the classes
-            apart, as who designs the data would do.
+    ``features`` says which are multiplied by ``factor`` beforehand: none, all, or the first, which
+    tells the classes apart, as who designs the data would do.
 
     Returns: the curves ``train/loss`` and ``val/loss`` over the steps, and at the end their
         ``gap`` and the validation ``accuracy``.
@@ -81,11 +80,9 @@ def sampling(
     seed: int = 0,
     library: Library = "dlbook",
 ) -> dict[str, Any]:
-    """Learn the digits when there are few images of 5 to 9.
+    """Learn the digits when of each of 5 to 9 only so many images are ``kept``.
 
-    Args:
-        balanced: draw every class equally often, not every image.
-        kept: training images of each of the rare classes.
+    With ``balanced`` every class is drawn equally often, else every image.
 
     Returns: ``train/loss`` and ``val/loss`` every tenth step, and at the end the ``accuracy`` on
         validation images, where the classes are equally frequent, and on those of the ``rare`` and
