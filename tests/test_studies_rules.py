@@ -26,7 +26,7 @@ def test_the_race_ends_where_the_book_ends(rule, library):
 def test_sgd_crosses_the_valley_at_every_update_as_its_formula_says():
     numbers = bowl("SGD", steps=30)
     t = torch.arange(1, 31)
-    torch.testing.assert_close(numbers["across"], 2 * (1 - 2 * 0.95) ** t.double())
+    torch.testing.assert_close(numbers["y"], 2 * (1 - 2 * 0.95) ** t.double())
     assert numbers["crossings"] == 30
 
 

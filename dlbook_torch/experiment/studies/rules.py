@@ -21,9 +21,9 @@ OWNERS = {"dlbook": "ours", "torch": "torch"}  # as the race calls them
 def bowl(rule: str, steps: int = 100, library: Library = "dlbook") -> dict[str, Any]:
     """Let a rule walk down the valley x^2 / 20 + y^2 from (-7, 2), at the race's rate.
 
-    Returns: the ``path``, its ``height`` and its ``across`` (y) after every update, ``height30``
-        and ``distance30`` from the lowest point after the book's 30, and ``crossings``, how often
-        these 30 changed the side of the valley.
+    Returns: the ``path``; its ``height`` and its ``y``, across the valley, after every update;
+        ``height30`` and ``distance30`` from the lowest point after the book's 30, and
+        ``crossings``, how often these 30 changed the side of the valley.
     Source: notes 6.2; the race is :mod:`dlbook_torch.experiment.race`.
     """
     entry = FIELD[rule]
@@ -33,7 +33,7 @@ def bowl(rule: str, steps: int = 100, library: Library = "dlbook") -> dict[str, 
     return {
         "path": path,
         "height": height[1:],
-        "across": path[1:, 1],
+        "y": path[1:, 1],
         "height30": valley(book[-1]),
         "distance30": book[-1].norm(),
         "crossings": int((book[1:, 1] * book[:-1, 1] < 0).sum()),
