@@ -84,9 +84,9 @@ def curves(results: Results, names: Sequence[str], wish: Mapping[str, Any]) -> F
             if len(found) > 1:
                 axes.plot(x, values.T, color=color, linewidth=0.5, alpha=0.25)
             axes.plot(x, values.mean(0), color=color, label=arm, marker="o" * (length < 3) or None)
-        axes.set(title=name, xlabel=wish.get("x", "epoch"), ylim=wish.get("ylim"))
         if wish.get("log"):
-            axes.set_yscale("log")
+            axes.set_yscale("log")  # first: whoever sets limits, even to None, freezes them
+        axes.set(title=name, xlabel=wish.get("x", "epoch"), ylim=wish.get("ylim"))
     handles, labels = grid[0].get_legend_handles_labels()
     fit = int(12 * made.get_figwidth()) // (max(map(len, labels), default=0) + 6)
     columns = max(1, min(4, len(labels), fit))
