@@ -1,6 +1,7 @@
 """The command line: ``dlbook-search --config configs/search/digits_mlp.yaml``."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -102,7 +103,7 @@ def _search(plan: Plan, given: argparse.Namespace, stop: Stop) -> None:
     if not given.worker:
         rehearse(plan)
     study = _study(plan, given, out)
-    with _helpers(given, out), _bar(plan, not given.worker) as tick:
+    with _helpers(given, out, stop), _bar(plan, not given.worker) as tick:
         search(plan, study, out / TRIALS, stop, tick, given.patience)
     if not (stop.number or given.worker):
         conclude(plan, study, out)
@@ -119,18 +120,20 @@ def _study(plan: Plan, given: argparse.Namespace, out: Path) -> optuna.Study:
 
 
 @contextmanager
-def _helpers(given: argparse.Namespace, out: Path) -> Iterator[None]:
+def _helpers(given: argparse.Namespace, out: Path, stop: Stop) -> Iterator[None]:
     """Inside, ``--jobs`` - 1 other processes work on the study; they are waited for."""
     command = [sys.executable, "-m", __spec__.name, "--worker", f"--config={given.config}"]
-    for name in ("rounds", "trials", "sampler", "seed", "storage", "patience"):
-        if (value := getattr(given, name)) is not None:
-            command.append(f"--{name}={value}")
+    names = ("rounds", "trials", "sampler", "seed", "storage", "patience")
+    settings = {name: getattr(given, name) for name in names}
+    command += [f"--{name}={value}" for name, value in settings.items() if value is not None]
     count = 0 if given.worker else given.jobs - 1
     helpers = [subprocess.Popen([*command, f"--out={out}"]) for _ in range(count)]
     try:
         yield
     finally:
         for helper in helpers:
+            if stop.number == signal.SIGTERM:  # Ctrl-C reaches the whole group by itself
+                helper.terminate()
             helper.wait()
 
 

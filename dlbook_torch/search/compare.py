@@ -92,7 +92,8 @@ def markdown(plan: Plan, curves: Curves, seconds: float) -> str:
     studies, trials = next(iter(curves.values())).shape
     lines = [
         f"`configs/search/{plan.name}.yaml`: {studies} studies of {trials} trials"
-        f" ({plan.rounds} rounds) of {plan.epochs} epochs for each sampler, {seconds:.0f} s in all.",
+        f" ({plan.rounds} rounds) of {plan.epochs} epochs for each sampler, {seconds:.0f} s in"
+        " all.",
         "",
         f"| sampler | best {plan.metric} found, mean (95 % interval) |",
         "| --- | ---: |",
@@ -110,7 +111,7 @@ def markdown(plan: Plan, curves: Curves, seconds: float) -> str:
 
 def renewed(text: str, content: str) -> str:
     """Return a page with ``content`` between its markers, or at its end if it has none."""
-    before, start, rest = text.partition(START)
+    before, _, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not end:
         before, after = text, "\n"

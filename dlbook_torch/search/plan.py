@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from optuna.distributions import distribution_to_json
@@ -16,7 +16,7 @@ from .space import Space, meaning, read_space
 
 REQUIRED = ("base", "epochs", "rounds", "trials", "score", "space")
 OPTIONAL = ("keep", "prune")
-DIRECTIONS = {"min": "minimize", "max": "maximize"}
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}
 OWN = ("trainer.max_epochs", "seed_everything")  # what the search itself sets
 
 
@@ -67,7 +67,8 @@ class Plan:
         """What may not change while a study goes on; it may get more rounds."""
         space = {name: distribution_to_json(d) for name, d in self.space.items()}
         same = ("base", "epochs", "trials", "metric", "direction", "keep", "prune")
-        return json.dumps({key: getattr(self, key) for key in same} | {"space": space})
+        facts = {key: getattr(self, key) for key in same} | {"space": space}
+        return json.dumps(facts, sort_keys=True)
 
     def configured(self, params: Mapping[str, Any], short: bool = False) -> dict[str, Any]:
         """Return the base with these parameters, and with the few epochs of a trial if short."""
@@ -143,7 +144,7 @@ def _plan(file: Path, given: dict[str, Any]) -> Plan:
         raise UsageError(f"space: {own[0]}: the search sets it itself")
     base = _load(_found(given["base"], file))
     numbers = {key: given[key] for key in ("epochs", "rounds", "trials")}
-    plan = Plan(
+    return Plan(
         name=file.stem,
         base=base,
         metric=metric,
@@ -153,7 +154,6 @@ def _plan(file: Path, given: dict[str, Any]) -> Plan:
         prune=prune,
         **numbers,
     )
-    return plan
 
 
 def _score(score: Any) -> tuple[str, str]:

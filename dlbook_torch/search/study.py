@@ -1,5 +1,7 @@
 """A study that many processes share: who runs which trial, and what becomes of a lost one."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -126,27 +128,33 @@ def _one(
     if not again and _place(study, trial.number) >= plan.total:
         study.tell(trial, state=TrialState.FAIL)  # another process was faster
         return
+    trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
+    home = folder / f"{trial.number:04d}" if folder else None
+    with suppress(UpdateFinishedTrialError), beating(trial, patience / 4):  # if given up meanwhile
+        try:
+            ended: dict[str, Any] = _ended(plan, trial, home, stop)
+        except (Interrupted, KeyboardInterrupt):
+            give_up(study, study.trials[trial.number])
+            return
+        study.tell(trial, **ended, skip_if_finished=True)
 
+
+def _ended(plan: Plan, trial: optuna.Trial, home: Path | None, stop: Stop | None) -> dict[str, Any]:
     def hear(epoch: int, value: float) -> None:
         trial.report(value, epoch)
         if trial.should_prune():
             raise optuna.TrialPruned(f"worse than the median after epoch {epoch + 1}")
 
-    outcome: dict[str, Any]
-    with beating(trial, patience / 4):
-        try:
-            home = folder / f"{trial.number:04d}" if folder else None
-            outcome = {"values": train(plan, trial.params, home, stop, hear)}
-        except optuna.TrialPruned as reason:
-            trial.set_user_attr("pruned", str(reason))
-            outcome = {"state": TrialState.PRUNED}
-        except (Interrupted, KeyboardInterrupt):
-            give_up(study, study.trials[trial.number])
-            return
-        except Exception as error:  # one trial out of memory is no reason to lose the others
-            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-            outcome = {"state": TrialState.FAIL}
-    study.tell(trial, **outcome, skip_if_finished=True)  # somebody may have given it up
+    try:
+        return {"values": train(plan, trial.params, home, stop, hear)}
+    except optuna.TrialPruned as reason:
+        trial.set_user_attr("pruned", str(reason))
+        return {"state": TrialState.PRUNED}
+    except UpdateFinishedTrialError:
+        raise
+    except Exception as error:  # one trial out of memory is no reason to lose the others
+        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        return {"state": TrialState.FAIL}
 
 
 def _place(study: optuna.Study, number: int) -> int:
@@ -158,7 +166,7 @@ def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
     """Mark a running trial as failed and queue its parameters, unless another process has."""
     try:
         study.tell(trial.number, state=TrialState.FAIL)
-    except (ValueError, UpdateFinishedTrialError):
+    except (ValueError, UpdateFinishedTrialError):  # has already ended
         return
     if trial.params:
         study.enqueue_trial(trial.params, user_attrs={"instead_of": trial.number})
