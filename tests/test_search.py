@@ -623,7 +623,7 @@ def test_a_comparison_gives_every_sampler_the_same_seeds_and_cost(small, monkeyp
     np.testing.assert_array_equal(curves["narrowing"][:, :4], curves["random"][:, :4])
     assert (np.diff(curves["tpe"]) <= 0).all()
     (tmp_path / "search.md").write_text(f"kept\n\n{START}\nold\n<!-- /search-compare -->\nend\n")
-    page, picture = write(plan, curves, 1.0, tmp_path)
+    page, picture = write(plan, curves, tmp_path)
     text = page.read_text()
     assert text.startswith("kept\n")
     assert text.endswith("end\n")

@@ -4,7 +4,6 @@ import argparse
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -234,7 +233,6 @@ def _compare(plan: Plan, given: argparse.Namespace, stop: Stop) -> None:
     if given.studies < 2:
         raise UsageError("--studies 1: an interval needs at least 2")
     rehearse(plan)
-    started = time.perf_counter()
     out = given.out or Path("runs/search") / f"{plan.name}_compare"
     columns: list[Any] = [
         TextColumn("studies"),
@@ -246,7 +244,7 @@ def _compare(plan: Plan, given: argparse.Namespace, stop: Stop) -> None:
         task = progress.add_task("", total=len(SAMPLERS) * given.studies)
         curves = compare(plan, given.studies, given.seed, stop, lambda: progress.advance(task))
     if curves:
-        page, picture = write(plan, curves, time.perf_counter() - started, out)
+        page, picture = write(plan, curves, out)
         print(page.read_text(encoding="utf-8"))
         print(f"{page}\n{picture}")
 

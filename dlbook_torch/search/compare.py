@@ -87,13 +87,12 @@ def sentence(a: str, b: str, by: Interval) -> str:
     return f"{a if by.mean > 0 else b} wins"
 
 
-def markdown(plan: Plan, curves: Curves, seconds: float) -> str:
+def markdown(plan: Plan, curves: Curves) -> str:
     """Return the tables of a comparison."""
     studies, trials = next(iter(curves.values())).shape
     lines = [
         f"`configs/search/{plan.name}.yaml`: {studies} studies of {trials} trials"
-        f" ({plan.rounds} rounds) of {plan.epochs} epochs for each sampler, {seconds:.0f} s in"
-        " all.",
+        f" ({plan.rounds} rounds) of {plan.epochs} epochs for each sampler.",
         "",
         f"| sampler | best {plan.metric} found, mean (95 % interval) |",
         "| --- | ---: |",
@@ -118,12 +117,12 @@ def renewed(text: str, content: str) -> str:
     return f"{before}{START}\n\n{content}\n{END}{after}"
 
 
-def write(plan: Plan, curves: Curves, seconds: float, folder: Path) -> tuple[Path, Path]:
+def write(plan: Plan, curves: Curves, folder: Path) -> tuple[Path, Path]:
     """Write ``search.md``, of which only the generated part changes, and ``search.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     page, picture = folder / "search.md", folder / "search.png"
     old = page.read_text(encoding="utf-8") if page.exists() else ""
-    page.write_text(renewed(old, markdown(plan, curves, seconds)), encoding="utf-8")
+    page.write_text(renewed(old, markdown(plan, curves)), encoding="utf-8")
     means = {name: rows.mean(0) for name, rows in curves.items()}
     halves = {
         name: np.array([Interval.of(rows[:, i]).half for i in range(rows.shape[1])])
