@@ -572,6 +572,18 @@ def test_a_process_that_was_given_up_by_mistake_changes_nothing(two, small, monk
     assert first.params == second.params
 
 
+def test_who_comes_too_late_for_the_last_place_gives_it_back(two, small, monkeypatch):
+    mine, theirs = two
+    plan = read_plan(small(rounds=1, trials=2, space={"model.optimizer.lr": {"log": [0.1, 1]}}))
+    monkeypatch.setattr(rooms, "train", lambda *args: 1.0)
+    theirs.ask(plan.space)
+    rooms._one(plan, mine, None, None, 9.0)
+    rooms._one(plan, mine, None, None, 9.0)  # both had seen a free place
+    states = [t.state for t in theirs.trials]
+    assert states == [TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL]
+    assert [rooms.counts(t) for t in theirs.trials] == [True, True, False]
+
+
 # comparing ----------------------------------------------------------------------------------------
 
 

@@ -241,9 +241,9 @@ def _compare(plan: Plan, given: argparse.Namespace, stop: Stop) -> None:
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=len(SAMPLERS) * given.studies)
+        task = progress.add_task("", total=given.studies)
         curves = compare(plan, given.studies, given.seed, stop, lambda: progress.advance(task))
-    if curves:
+    if len(curves["narrowing"]) > 1:
         page, picture = write(plan, curves, out)
         print(page.read_text(encoding="utf-8"))
         print(f"{page}\n{picture}")

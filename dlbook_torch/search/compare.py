@@ -47,18 +47,22 @@ def compare(
     stop: Stop | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Curves:
-    """Run every sampler's study with each seed, in memory; the seed is the training's, too."""
-    curves: dict[str, list[NDArray[np.float64]]] = {name: [] for name in SAMPLERS}
+    """Run every sampler's study with each seed, in memory; the seed is the training's, too.
+
+    What was complete when the user stopped it is returned.
+    """
+    rows: list[dict[str, NDArray[np.float64]]] = []
     for seed in range(first_seed, first_seed + studies):
-        seeded = replace(plan, base={**plan.base, "seed_everything": seed})
+        seeded, row = replace(plan, base={**plan.base, "seed_everything": seed}), {}
         for name in SAMPLERS:
             study = open_study(seeded, sampler=name, seed=seed)
             search(seeded, study, stop=stop)
-            if stop and stop.number:
-                return {}
-            curves[name].append(best_so_far(plan, study))
-            tick()
-    return {name: np.array(rows) for name, rows in curves.items()}
+            row[name] = best_so_far(plan, study)
+        if stop and stop.number:
+            break
+        rows.append(row)
+        tick()
+    return {name: np.array([row[name] for row in rows]) for name in SAMPLERS}
 
 
 def best_so_far(plan: Plan, study: optuna.Study) -> NDArray[np.float64]:

@@ -44,6 +44,11 @@ class ShortRun(TrainingCLI):
         self.listeners = callbacks
         super().__init__(args, folder)
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Name the one command that a trial needs: building the others' parsers takes time."""
+        return {"fit": TrainingCLI.subcommands()["fit"]}
+
     def _fit_callbacks(self, config: dict[str, Any]) -> list[L.Callback]:
         return [self.history, *self.listeners]
 
