@@ -646,10 +646,12 @@ def test_a_comparison_gives_every_sampler_the_same_seeds_and_cost(small, monkeyp
     assert renewed(text, "x") == renewed(renewed(text, "x"), "x")
 
 
-def test_the_comparison_s_picture_has_the_means():
-    means = {"random": np.array([3.0, 2.0, 2.0]), "tpe": np.array([3.0, 1.0, 0.5])}
-    halves = {name: np.full(3, 0.1) for name in means}
-    (axes,) = comparison_figure(means, halves, "val/loss", [2]).axes
+def test_the_comparison_s_picture_has_the_medians_after_the_first_round():
+    rows = np.array([[9.0, 3.0, 1.0], [9.0, 5.0, 2.0], [9.0, 4.0, 4.0]])
+    (axes,) = comparison_figure({"random": rows, "tpe": rows / 2}, "val/loss", 2).axes
     lines = {line.get_label(): line for line in axes.lines}
-    assert lines["tpe"].get_ydata().tolist() == [3, 1, 0.5]
-    assert lines["tpe"].get_xdata().tolist() == [1, 2, 3]
+    assert lines["random"].get_xdata().tolist() == [2, 3]
+    assert lines["random"].get_ydata().tolist() == [4, 2]
+    assert lines["tpe"].get_ydata().tolist() == [2, 1]
+    box = axes.collections[0].get_paths()[0].get_extents()
+    assert (box.y0, box.y1) == (1.5, 4.5)

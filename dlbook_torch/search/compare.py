@@ -127,11 +127,5 @@ def write(plan: Plan, curves: Curves, folder: Path) -> tuple[Path, Path]:
     page, picture = folder / "search.md", folder / "search.png"
     old = page.read_text(encoding="utf-8") if page.exists() else ""
     page.write_text(renewed(old, markdown(plan, curves)), encoding="utf-8")
-    means = {name: rows.mean(0) for name, rows in curves.items()}
-    halves = {
-        name: np.array([Interval.of(rows[:, i]).half for i in range(rows.shape[1])])
-        for name, rows in curves.items()
-    }
-    rounds = [plan.trials * r for r in range(1, plan.rounds)]
-    comparison_figure(means, halves, plan.metric, rounds).savefig(picture, dpi=120)
+    comparison_figure(curves, plan.metric, plan.trials).savefig(picture, dpi=120)
     return page, picture

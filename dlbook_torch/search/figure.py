@@ -81,26 +81,23 @@ def _panel(
     axes.tick_params(labelsize=8)
 
 
-def comparison_figure(
-    best: Mapping[str, Any], intervals: Mapping[str, Any], metric: str, rounds: Sequence[int]
-) -> Figure:
-    """Draw the mean best score after every trial with its 95 % interval.
+def comparison_figure(curves: Mapping[str, Any], metric: str, trials: int) -> Figure:
+    """Draw the best score after every trial: the median over studies, and the middle half.
+
+    The first round is left out: what little it has found would hide the rest.
 
     Args:
-        best: per sampler the mean over studies, (trials).
-        intervals: per sampler the half width, (trials).
+        curves: per sampler (studies, trials).
         metric: its name.
-        rounds: after which trials a round ends.
+        trials: in a round.
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    for name, mean in best.items():
-        x = np.arange(1, len(mean) + 1)
-        axes.plot(x, mean, label=name, color=COLORS[name])
-        low, high = mean - intervals[name], mean + intervals[name]
+    for name, rows in curves.items():
+        low, middle, high = np.quantile(rows[:, trials - 1 :], [0.25, 0.5, 0.75], axis=0)
+        x = np.arange(trials, rows.shape[1] + 1)
+        axes.plot(x, middle, label=name, color=COLORS[name])
         axes.fill_between(x, low, high, color=COLORS[name], alpha=0.15, linewidth=0)
-    for end in rounds:
-        axes.axvline(end + 0.5, color="0.85", linewidth=0.8, zorder=0)
     axes.set(xlabel="trials", ylabel=f"best {metric} so far")
     axes.legend(frameon=False)
     return figure
