@@ -3,7 +3,7 @@
 import os
 import sys
 
-from .errors import UsageError, check_config_files
+from .errors import RunFailed, UsageError, check_config_files
 
 HELP = """\
 Train, validate, test or use a network: one YAML file is one run.
@@ -57,11 +57,11 @@ def main(args: list[str] | None = None) -> None:
         from .run import run  # takes seconds, so only now
 
         run(["--help" if arg == "--help_all" else arg for arg in args])
-    except UsageError as error:
+    except (UsageError, RunFailed) as error:
         if os.environ.get("DLBOOK_DEBUG"):
             raise
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough

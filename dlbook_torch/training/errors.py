@@ -30,6 +30,10 @@ class UsageError(Exception):
     """Something the user gave cannot be used; the text is the whole message."""
 
 
+class RunFailed(Exception):
+    """A run that ended early, for a reason that the text gives whole."""
+
+
 def explain(message: str, options: Iterable[str] = ()) -> str:
     """Return jsonargparse's ``message`` as a sentence; ``options`` are the known option names."""
     place = ".".join(re.findall(r'Parser key "([^"]+)"', message))

@@ -25,6 +25,7 @@ from .hyperparameters import hyperparameters
 from .interrupt import GracefulStop, Interrupted
 from .logger import CurveLogger
 from .parser import ShortErrorParser
+from .processes import SyncBatchNorm, Together, together
 from .report import print_scores
 from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
 from .start import Start
@@ -115,10 +116,14 @@ class TrainingCLI(LightningCLI):
             config["enable_progress_bar"] = False  # what it prints is the result
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, Bar()]
+        if config["sync_batchnorm"]:
+            given = config["plugins"] or []
+            config["plugins"] = [*(given if isinstance(given, list) else [given]), SyncBatchNorm()]
         return super()._instantiate_trainer(config, callbacks)
 
     def _fit_callbacks(self, config: dict[str, Any]) -> list[L.Callback]:
         callbacks = [
+            Together(),
             self.stop,
             self.history,
             RNGState(),
@@ -176,18 +181,22 @@ class TrainingCLI(LightningCLI):
             if self.stop.number:
                 raise Interrupted(self.stop.number)
         except Interrupted:
-            print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
+            if self.trainer.is_global_zero:
+                print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
             raise
         self._hear_of_other_processes()
         if not self.folder.trained:
             done = len(self.history.rows)
-            print(f"nothing to train: {done} of {self.trainer.max_epochs} epochs are done")
-        elif self.trainer.is_global_zero and self.history.rows:
+            self.trainer.print(
+                f"nothing to train: {done} of {self.trainer.max_epochs} epochs are done"
+            )
+        elif self.history.rows:
             test = test_best(
                 self.trainer, self._checkpoints / "best.ckpt", (self.history.best() or 0) + 1
             )
-            settings = hyperparameters(self._dump())
-            self.scores, self.verdict = report(self.trainer, self.history, test, settings)
+            if self.trainer.is_global_zero:
+                settings = hyperparameters(self._dump())
+                self.scores, self.verdict = report(self.trainer, self.history, test, settings)
 
     def _hear_of_other_processes(self) -> None:
         """Strategies that spawn or fork train in copies of this process."""
@@ -210,7 +219,8 @@ class TrainingCLI(LightningCLI):
     def _measured(self, results: Sequence[Mapping[str, float]]) -> None:
         for scores in results:  # one for each loader
             self.scores.update(scores)
-        print_scores(self.scores)
+        if self.trainer.is_global_zero:
+            print_scores(self.scores)
 
     def predict(self, **kwargs: Any) -> None:
         """Print one prediction per line: the name of the class, or the number."""
@@ -228,7 +238,7 @@ def run(args: list[str]) -> TrainingCLI:
     """
     folder = RunFolder()
     try:
-        with quiet():
+        with quiet(), together():
             return TrainingCLI(args, folder)
     except (ValueError, OSError, MisconfigurationException) as error:
         if folder.trained or isinstance(error, BrokenPipeError):
