@@ -118,9 +118,10 @@ class Supervised(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         val = self.publish("val", "val/{}", prog_bar=True)
         train = self.publish("train", "train/{}") or self.publish("running", "train/{}")
-        for name in train.keys() & val.keys():
-            gap = val[name] - train[name]
-            self.log(f"gap/{name}", -gap if name == "accuracy" else gap, sync_dist=True)
+        for name in val:  # in one order: processes average what they log at the same time
+            if name in train:
+                gap = val[name] - train[name]
+                self.log(f"gap/{name}", -gap if name == "accuracy" else gap, sync_dist=True)
 
     def on_train_epoch_end(self) -> None:
         self.publish("running", "train/{}_running")

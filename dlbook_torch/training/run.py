@@ -163,6 +163,8 @@ class TrainingCLI(LightningCLI):
             kwargs["weights_only"] = True
         if self.checkpoint:
             refuse_other_network(self.model, self.checkpoint, self.settings.ckpt_path)
+            # Lightning copies the weights in first: float64 ones would lose half their digits
+            self.trainer.precision_plugin.convert_module(self.model)
         if subcommand != "fit":
             self._load_weights()
             kwargs |= {"ckpt_path": None} | ({"verbose": False} if "verbose" in kwargs else {})
