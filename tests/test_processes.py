@@ -42,6 +42,7 @@ FIT = [
     "--model.optimizer.momentum=0.9",
 ]
 DDP = [*FIT, "--trainer.strategy=ddp", "--trainer.devices=2"]
+DDP += ["--trainer.enable_progress_bar=true"]  # which the first process alone has
 DRIVER = """\
 import yaml
 from dlbook_torch.training.cli import main
@@ -183,7 +184,10 @@ def same_run(a, b):
                 # the mean of what each process's batch has; zeros may be roundings
                 loose = key.startswith(LOOSE)
                 tolerance = dict(rel=0.1, abs=0.1) if loose else dict(rel=1e-5)
-                assert flat(other)[key] == pytest.approx(value, nan_ok=True, **tolerance), (name, key)
+                assert flat(other)[key] == pytest.approx(value, nan_ok=True, **tolerance), (
+                    name,
+                    key,
+                )
     assert sum("rows" in state for state in a["callbacks"].values()) == 3
 
 
@@ -206,7 +210,10 @@ def test_two_machines_train_what_one_process_does(one, nodes):
 
 
 def test_batchnorm_that_does_not_share_trains_something_else_and_is_told(one, two):
-    weights = [last(f)["state_dict"]["net.layers.1.weight"] for f in (one.folder / "ours", two.folder / "apart")]
+    weights = [
+        last(f)["state_dict"]["net.layers.1.weight"]
+        for f in (one.folder / "ours", two.folder / "apart")
+    ]
     assert (weights[0] - weights[1]).abs().max() > 1e-3
     warnings = [line for line in two.err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
@@ -228,9 +235,7 @@ def test_the_first_process_alone_speaks_and_writes(one, two):
         events = [path.name for path in (two.folder / name).rglob("*tfevents*")]
         assert events
         assert {int(event.split(".")[-2]) for event in events} == {two.pid}
-    assert sorted(path.name for path in two.folder.iterdir()) == sorted(
-        [*KINDS, "apart", "stops"]
-    )
+    assert sorted(path.name for path in two.folder.iterdir()) == sorted([*KINDS, "apart", "stops"])
     assert {path.name for path in two.folder.parents[2].iterdir()} == {
         "configs",
         "runs",

@@ -237,7 +237,11 @@ def test_converted_model_shares_weights_and_statistics_and_says_the_same():
 
 
 def test_converted_model_has_the_attributes_that_torchs_has():
-    for kwargs in (dict(momentum=None, eps=0.1), dict(affine=False), dict(track_running_stats=False)):
+    for kwargs in (
+        dict(momentum=None, eps=0.1),
+        dict(affine=False),
+        dict(track_running_stats=False),
+    ):
         theirs = torch.nn.SyncBatchNorm.convert_sync_batchnorm(torch.nn.BatchNorm2d(3, **kwargs))
         ours = nn.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm2d(3, **kwargs))
         assert theirs.extra_repr().split(", bias")[0] == ours.extra_repr().split(", bias")[0]

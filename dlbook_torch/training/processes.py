@@ -24,7 +24,9 @@ from .errors import RunFailed
 POLL, GRACE = 0.5, 5.0  # seconds: between two looks; for a run to end by itself
 MAIN = "DLBOOK_MAIN_PROCESS"  # whose children follow it
 CHILDREN: list[Popen] = []  # what Lightning starts, once in the life of this process
-BROKEN = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Socket", re.IGNORECASE)
+BROKEN = re.compile(
+    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|Socket", re.IGNORECASE
+)
 OURS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 THEIRS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 SHARED = (nn.SyncBatchNorm, torch.nn.SyncBatchNorm)
@@ -101,7 +103,11 @@ def together() -> Iterator[None]:
         CHILDREN.extend(started)
         _in_background(_dead, lambda: [child.kill() for child in CHILDREN])
 
-    parent, main, observer = os.getppid(), os.environ.get(MAIN), subprocess_script._launch_process_observer
+    parent, main, observer = (
+        os.getppid(),
+        os.environ.get(MAIN),
+        subprocess_script._launch_process_observer,
+    )
     if node := int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", 0))):
         rank_zero_only.rank = rank_zero_only.rank or node  # Lightning looks at other variables
     if main == str(parent):
@@ -127,7 +133,11 @@ def _dead() -> str:
     code, rank = min(((c, r) for c, r in ended if c), default=(0, 0))
     if not code:
         return ""
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    how = (
+        f"was killed by {signal.Signals(-code).name}"
+        if code < 0
+        else f"ended with exit code {code}"
+    )
     return f"process {rank} of {len(CHILDREN) + 1} {how}, and the run with it"
 
 

@@ -226,6 +226,8 @@ class TrainingCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         """Print one prediction per line: the name of the class, or the number."""
+        if self.trainer.world_size > 1:
+            raise UsageError("predict prints in order, so in one process: --trainer.devices 1")
         names = getattr(self.datamodule, "classes", None)
         for batch in self.trainer.predict(**kwargs) or []:
             for y in torch.as_tensor(batch).tolist():

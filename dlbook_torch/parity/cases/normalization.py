@@ -30,7 +30,9 @@ CASES: list[Case] = [
         for case in rows("6.4", name, shape, num_features=3, **kwargs)
     ],
     # one process: the test of two is tests/test_sync_batchnorm.py
-    *rows("6.4", "SyncBatchNorm", IMAGE, (4, 3), (2, 3, 2, 1, 3), (2, 3, 1, 2, 1, 2), num_features=3),
+    *rows(
+        "6.4", "SyncBatchNorm", IMAGE, (4, 3), (2, 3, 2, 1, 3), (2, 3, 1, 2, 1, 2), num_features=3
+    ),
     *[
         case
         for kwargs in (dict(momentum=None), dict(affine=False, track_running_stats=False))
