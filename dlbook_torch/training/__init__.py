@@ -3,9 +3,14 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Classifier", "CurveLogger", "Regressor"]
+__all__ = ["Classifier", "CurveLogger", "Regressor", "SyncBatchNorm"]
 
-_HOME = {"Classifier": "module", "Regressor": "module", "CurveLogger": "logger"}
+_HOME = {
+    "Classifier": "module",
+    "Regressor": "module",
+    "CurveLogger": "logger",
+    "SyncBatchNorm": "processes",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ Any value of the file can be set here, for example
   --model.net.library torch       the same run on torch.nn
   --model.optimizer torch.optim.SGD --model.optimizer.lr 0.1
   --data.batch_size 32            --data.label_noise 0.2          --data.subset 500
+  --trainer.strategy ddp --trainer.devices 2 --trainer.sync_batchnorm true   several processes
   --overfitting_monitor.stop true --network_monitor null          stop early; no monitor of layers
 
 What there is to set

@@ -46,7 +46,7 @@ class GracefulStop(L.Callback):
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         self._give_back()
-        if rank_zero_only.rank == 0:
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             text = "stopping after this step, saving last.ckpt (again: stop at once)"
             print(text, file=sys.stderr)
 

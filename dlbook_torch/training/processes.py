@@ -101,7 +101,7 @@ def together() -> Iterator[None]:
 
     def watch(started: Sequence[Popen]) -> None:
         CHILDREN.extend(started)
-        _in_background(_dead, lambda: [child.kill() for child in CHILDREN])
+        _in_background(_dead)
 
     parent, main, observer = (
         os.getppid(),
@@ -109,11 +109,12 @@ def together() -> Iterator[None]:
         subprocess_script._launch_process_observer,
     )
     if node := int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", 0))):
-        rank_zero_only.rank = rank_zero_only.rank or node  # Lightning looks at other variables
+        # Lightning looks at other variables
+        rank_zero_only.rank = rank_zero_only.rank or node  # type: ignore[attr-defined]
     if main == str(parent):
         _in_background(lambda: "" if os.getppid() == parent else "the main process has died")
     os.environ[MAIN] = str(os.getpid())
-    subprocess_script._launch_process_observer = watch
+    subprocess_script._launch_process_observer = watch  # type: ignore[assignment]
     try:
         yield
     except ProcessExitedException as error:  # of strategies that fork or spawn
@@ -153,15 +154,16 @@ def _wait(look: Callable[[], str]) -> str:
     return found
 
 
-def _in_background(look: Callable[[], str], clear: Callable[[], object] = lambda: None) -> None:
-    """Once ``look`` finds a death, give this process GRACE seconds to end; then end it."""
+def _in_background(look: Callable[[], str]) -> None:
+    """Once ``look`` finds a death, give this process GRACE seconds to end; then end it and all."""
 
     def watch() -> None:
         while not (found := look()):
             time.sleep(POLL)
         time.sleep(GRACE)
         print(f"error: {found}", file=sys.stderr, flush=True)
-        clear()
+        for child in CHILDREN:
+            child.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
