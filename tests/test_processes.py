@@ -1,4 +1,4 @@
-"""Several processes against one with the same batches, and the end of a run when one of them dies."""
+"""Several processes against one with the same batches, and the end when one of them dies."""
 
 import os
 import re
@@ -347,9 +347,9 @@ def test_an_orphan_ends(at_once, monkeypatch, capsys):
 def test_an_error_of_its_own_is_left_as_it_is(at_once):
     with pytest.raises(RuntimeError, match="shapes"), processes.together():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    with pytest.raises(RunFailed, match=r"cannot be reached: Connection closed by peer$"):
-        with processes.together():
-            raise RuntimeError("Connection closed by peer\nand more")
+    sentence = r"cannot be reached: Connection closed by peer$"
+    with pytest.raises(RunFailed, match=sentence), processes.together():
+        raise RuntimeError("Connection closed by peer\nand more")
 
 
 def test_plugin_knows_both_libraries_and_puts_back_what_it_found():

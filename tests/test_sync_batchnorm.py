@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from torch import distributed, multiprocessing
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.testing import assert_close
 
-from dlbook_torch import convert, nn
+from dlbook_torch import convert, nn, optim
 from dlbook_torch.parity.checks import ELEMENTARY
 from dlbook_torch.parity.checks.handwritten import Recorder
 
-RANKS = 2
+RANKS, RULES = 2, ("SGD", "RMSprop")
 
 
 @dataclass
@@ -123,6 +126,25 @@ def nothing(norm):
     return y.shape, [torch.equal(before[n], t) for n, t in norm.named_buffers() if "mean" in n]
 
 
+def trained(rule, rank=None):
+    """Weights and statistics after two steps: alone, or sharded (FSDP2) with a half of the rows."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.SyncBatchNorm(8), nn.ReLU(), nn.Linear(8, 4)).double()
+    x, t = torch.randn(8, 6).double(), torch.randint(4, (8,))
+    if rank is not None:
+        mesh = init_device_mesh("cpu", (RANKS,))
+        for part in (net[0], net[1], net[3], net):
+            fully_shard(part, mesh=mesh)
+        x, t = x[rank::RANKS], t[rank::RANKS]
+    moves = getattr(optim, rule)(net.parameters(), lr=0.1)
+    for _ in range(2):
+        moves.zero_grad()
+        nn.CrossEntropyLoss()(net(x), t).backward()
+        moves.step()
+    state = net.state_dict().items()
+    return {k: v.full_tensor() if isinstance(v, DTensor) else v for k, v in state}
+
+
 def process(rank, folder):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=RANKS)
@@ -136,6 +158,7 @@ def process(rank, folder):
     found["nothing at all"] = nothing(nn.SyncBatchNorm(3))
     found["groups"] = in_groups(rank)
     found["messages"] = messages(nn.SyncBatchNorm(3), x.requires_grad_())
+    found["sharded"] = {rule: trained(rule, rank) for rule in RULES}
     torch.save(found, f"{folder}/{rank}")
     distributed.destroy_process_group()
 
@@ -209,6 +232,12 @@ def test_two_messages_forward_two_backward_none_in_evaluation(ranks):
         assert (trained, evaluated) == (4, 0)
         derivatives = {"pow", "slice_backward"}  # autograd's, of a root and of a slice
         assert operations - ELEMENTARY == {"allreduce_"} | derivatives
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_sharded_network_moves_as_a_whole_one(ranks, rule):
+    for found in ranks:
+        assert_close(found["sharded"][rule], trained(rule))
 
 
 def test_converted_model_shares_weights_and_statistics_and_says_the_same():

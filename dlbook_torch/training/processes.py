@@ -75,8 +75,8 @@ class Together(L.Callback):
         ]
         if names and trainer.world_size > 1 and trainer.is_global_zero:
             print(
-                f"warning: {len(names)} BatchNorm layers ({names[0]}, ...) see the batch of their own"
-                " process only; --trainer.sync_batchnorm true lets them share it",
+                f"warning: {len(names)} BatchNorm layers ({names[0]}, ...) see the batch of"
+                " their own process only; --trainer.sync_batchnorm true lets them share it",
                 file=sys.stderr,
             )
 
