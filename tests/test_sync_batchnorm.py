@@ -107,9 +107,15 @@ def in_groups(rank):
 
 
 def messages(norm, x):
-    """How often the processes talk, and of what the layer is made."""
+    """How often the processes talk, whether in a given group, and of what the layer is made."""
     sent, send = [], distributed.all_reduce
-    distributed.all_reduce = lambda t, **kwargs: sent.append(t.numel()) or send(t, **kwargs)
+    norm.process_group = group = distributed.new_group([0, 1])
+
+    def note(t, group=None):
+        sent.append(group)
+        send(t, group=group)
+
+    distributed.all_reduce = note
     try:
         with Recorder() as recorder:
             norm(x).sum().backward()
@@ -117,7 +123,7 @@ def messages(norm, x):
         norm.eval()(x)
     finally:
         distributed.all_reduce = send
-    return trained, len(sent) - trained, recorder.names
+    return trained, len(sent) - trained, {g is group for g in sent}, recorder.names
 
 
 def nothing(norm):
@@ -228,8 +234,8 @@ def test_a_group_has_statistics_of_its_own(ranks):
 
 def test_two_messages_forward_two_backward_none_in_evaluation(ranks):
     for found in ranks:
-        trained, evaluated, operations = found["messages"]
-        assert (trained, evaluated) == (4, 0)
+        trained, evaluated, in_group, operations = found["messages"]
+        assert (trained, evaluated, in_group) == (4, 0, {True})
         derivatives = {"pow", "slice_backward"}  # autograd's, of a root and of a slice
         assert operations - ELEMENTARY == {"allreduce_"} | derivatives
 
