@@ -121,7 +121,7 @@ def together() -> Iterator[None]:
         raise RunFailed(f"process {error.error_index} has died: {error}") from error
     except RuntimeError as error:
         if BROKEN.search(str(error)):
-            raise RunFailed(_wait(_dead) or _silent(error)) from error
+            raise RunFailed((_wait(_dead) if CHILDREN else "") or _silent(error)) from error
         raise
     finally:
         subprocess_script._launch_process_observer = observer
