@@ -65,6 +65,10 @@ def test_processes_share_an_epoch(n, replicas):
     assert set().union(*seen) == set(range(n))
     assert sum(map(len, seen)) == n + -n % replicas
     exact = [batches(n, 4, False, num_replicas=replicas, rank=rank) for rank in range(replicas)]
+    if n < replicas:
+        with pytest.raises(ValueError, match="1 samples are too few to evaluate in 3 processes"):
+            samples(exact[0])
+        return
     assert sorted(i for share in exact for i in samples(share)) == list(range(n))
     assert [len(list(share)) for share in exact] == list(map(len, exact))
 

@@ -26,7 +26,8 @@ class TensorBatches:
         num_replicas: number of processes, by default that of ``torch.distributed`` or 1.
         rank: number of this process, by default that of ``torch.distributed`` or 0.
 
-    Raises: ValueError for no tensors, empty ones, unequal lengths or a batch size below 1.
+    Raises: ValueError for no tensors, empty ones, unequal lengths or a batch size below 1, and
+        where a process would have nothing to evaluate.
     """
 
     batch_sampler = None  # where Lightning looks first
@@ -63,6 +64,8 @@ class TensorBatches:
         n = self.samples
         replicas, rank = self._replicas_and_rank()
         if not self.shuffle:
+            if n < replicas:
+                raise ValueError(f"{n} samples are too few to evaluate in {replicas} processes")
             return torch.arange(n)[rank::replicas]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(n, generator=generator)

@@ -167,8 +167,9 @@ def update_ratio(x: Layers) -> Iterator[Finding]:
         [np.mean(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in rows.T]
     )
     middle = float(np.nanmedian(per_layer))
-    half = float(np.nanmedian(rows[len(rows) // 2 :]))  # a rate that died took the rest with it
-    middle = half if half < IDLE else middle
+    second = rows[len(rows) // 2 :]
+    if not np.isnan(second).all() and np.nanmedian(second) < IDLE:
+        middle = float(np.nanmedian(second))  # a rate that died took the rest with it
     worst = per_layer[np.isfinite(per_layer)].max(initial=0.0)
     evidence = f"|dW| / |W| of a step: {x.list(range(len(x.names)), per_layer)}; 1e-3 is usual."
     if middle < TOO_LOW:

@@ -52,6 +52,7 @@ from .loss import BCELoss, BCEWithLogitsLoss, L1Loss, MSELoss
 from .normalization import LayerNorm
 from .perceptron import AND, NAND, NOT, OR, XOR, Perceptron, Step
 from .pooling import MaxPool1d, MaxPool2d, MaxPool3d
+from .sync_batchnorm import SyncBatchNorm
 from .unpooling import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from .upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
@@ -97,6 +98,7 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "SyncBatchNorm",
     "LayerNorm",
     "Dropout",
     "Dropout1d",

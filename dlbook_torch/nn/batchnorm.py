@@ -1,5 +1,6 @@
 """Batch normalization (notes 6.4)."""
 
+from collections.abc import Callable
 from math import prod
 
 import torch
@@ -195,17 +196,25 @@ class _BatchNormNd(Module):
             state_dict[key] = torch.tensor(0) if count.is_meta else count
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Raises: ValueError for an input of another rank."""
         if input.dim() not in self.ranks:
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
             raise ValueError(f"expected {expected} input (got {input.dim()}D input)")
+
+    def _function(self) -> Callable[..., Tensor]:
+        """What computes the output from the input and everything that this layer keeps."""
+        return batch_norm
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
         track = self.training and self.track_running_stats
         momentum = self.momentum
         if track and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if momentum is None:  # the plain mean of all batches so far
                 momentum = 1 / self.num_batches_tracked.item()
-        return batch_norm(
+        return self._function()(
             input,
             self.running_mean if track or not self.training else None,
             self.running_var if track or not self.training else None,

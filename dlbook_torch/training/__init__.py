@@ -3,13 +3,14 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Classifier", "CurveLogger", "FiniteLoss", "Regressor"]
+__all__ = ["Classifier", "CurveLogger", "FiniteLoss", "Regressor", "SyncBatchNorm"]
 
 _HOME = {
     "Classifier": "module",
     "Regressor": "module",
     "CurveLogger": "logger",
     "FiniteLoss": "finite",
+    "SyncBatchNorm": "processes",
 }
 
 

@@ -29,6 +29,7 @@ Any value of the file can be set here, for example
   --model.net.library torch       the same run on torch.nn
   --model.optimizer torch.optim.SGD --model.optimizer.lr 0.1
   --data.batch_size 32            --data.label_noise 0.2          --data.subset 500
+  --trainer.strategy ddp --trainer.devices 2 --trainer.sync_batchnorm true   several processes
   --overfitting_monitor.stop true --network_monitor null          stop early; no monitor of layers
   --finite_loss null              go on though the loss is inf or NaN
   --trainer.detect_anomaly true   slow: name the backward operation that made a NaN
@@ -59,16 +60,11 @@ def main(args: list[str] | None = None) -> None:
         from .run import run  # takes seconds, so only now
 
         run(["--help" if arg == "--help_all" else arg for arg in args])
-    except UsageError as error:
+    except (UsageError, RunFailed) as error:
         if os.environ.get("DLBOOK_DEBUG"):
             raise
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except RunFailed as error:
-        if os.environ.get("DLBOOK_DEBUG"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough

@@ -14,6 +14,7 @@ NOISE = (  # what the libraries below say about themselves, or about what is mea
     r".*LeafSpec.*",
     r"\s*(By default only one Jsonargparse|.*was deprecated in v4)",  # what Lightning 2.6 calls
     r".*does not have many workers.*",  # batches are cut from memory
+    r"It is recommended to use .self.log.*sync_dist=True.*",  # what is logged is reduced already
     r"Checkpoint directory .* exists and is not empty.*",  # a run is continued
 )
 

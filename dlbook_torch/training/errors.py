@@ -31,7 +31,7 @@ class UsageError(Exception):
 
 
 class RunFailed(Exception):
-    """A run cannot go on, for a reason outside of our code; the text is the whole message."""
+    """A run that ended early, for a reason that the text gives whole."""
 
 
 def explain(message: str, options: Iterable[str] = ()) -> str:

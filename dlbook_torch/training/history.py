@@ -37,7 +37,7 @@ class History(L.Callback):
         self._measured = {k: float(v) for k, v in scores if not k.endswith("_running")}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pl_module.log("lr", self._lr, sync_dist=True)
+        pl_module.log("lr", self._lr)
         self.rows.append(self._measured | {"lr": self._lr})
         self._measured = {}
         self._tick()

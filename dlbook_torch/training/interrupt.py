@@ -7,6 +7,9 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from torch import distributed
 
 
 class Interrupted(SystemExit):
@@ -29,8 +32,11 @@ class GracefulStop(L.Callback):
     def __init__(self) -> None:
         self.number: int | None = None
         self._former: dict[int, Any] = {}
+        self._group: Any = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.world_size > 1:
+            self._group = distributed.new_group(backend="gloo")  # waits for no GPU
         if threading.current_thread() is not threading.main_thread():
             return  # Python hears signals in its main thread alone
         self._former = {number: signal.getsignal(number) for number in self.SIGNALS}
@@ -40,7 +46,16 @@ class GracefulStop(L.Callback):
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         self._give_back()
-        print("stopping after this step, saving last.ckpt (again: stop at once)", file=sys.stderr)
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            text = "stopping after this step, saving last.ckpt (again: stop at once)"
+            print(text, file=sys.stderr)
+
+    def _agree(self) -> None:
+        """Hear of a signal that another process was sent, so that all stop at one step."""
+        if self._group is not None:
+            number = torch.tensor(self.number or 0)
+            distributed.all_reduce(number, distributed.ReduceOp.MAX, self._group)
+            self.number = int(number) or None
 
     def _give_back(self) -> None:
         for number, handler in self._former.items():
@@ -55,10 +70,12 @@ class GracefulStop(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        self._agree()
         if self.number and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             raise Interrupted(self.number)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._agree()
         trainer.should_stop |= self.number is not None
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -120,7 +120,7 @@ class Supervised(L.LightningModule):
         train = self.publish("train", "train/{}") or self.publish("running", "train/{}")
         for name in train.keys() & val.keys():
             gap = val[name] - train[name]
-            self.log(f"gap/{name}", -gap if name == "accuracy" else gap, sync_dist=True)
+            self.log(f"gap/{name}", -gap if name == "accuracy" else gap)
 
     def on_train_epoch_end(self) -> None:
         self.publish("running", "train/{}_running")
@@ -143,14 +143,18 @@ class Supervised(L.LightningModule):
         self.publish("test", "test/{}")
 
     def publish(self, split: str, pattern: str, **options: Any) -> dict[str, Tensor]:
-        """Log the means of ``split`` under ``pattern``, start the next ones, return them."""
+        """Log the means of ``split`` under ``pattern``, start the next ones, return them.
+
+        They are over all processes, and logged without ``sync_dist``: Lightning would reduce them
+        again when they are looked at, which the first process's progress bar does alone.
+        """
         means = {}
         for name, meter in self._meters(split).items():
             if isinstance(meter, Metric) and meter.update_called:
                 means[name] = meter.compute()
                 meter.reset()
         scores = {pattern.format(name): mean for name, mean in means.items()}
-        self.log_dict(scores, sync_dist=True, **options)
+        self.log_dict(scores, **options)
         return means
 
     def configure_optimizers(self) -> Any:

@@ -27,6 +27,7 @@ from .hyperparameters import hyperparameters
 from .interrupt import GracefulStop, Interrupted
 from .logger import CurveLogger
 from .parser import ShortErrorParser
+from .processes import SyncBatchNorm, Together, together
 from .report import print_scores
 from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
 from .start import Start
@@ -121,14 +122,16 @@ class TrainingCLI(LightningCLI):
             config["logger"] = self._logger() if self.folder.path else False
         if self.subcommand == "predict":
             config["enable_progress_bar"] = False  # what it prints is the result
-        plugins = config["plugins"] or []
-        config["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), WholeFiles()]
+        given = config["plugins"] or []
+        plugins = [*(given if isinstance(given, list) else [given]), WholeFiles()]
+        config["plugins"] = plugins + [SyncBatchNorm()] * bool(config["sync_batchnorm"])
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, Bar()]
         return super()._instantiate_trainer(config, callbacks)
 
     def _fit_callbacks(self, config: dict[str, Any]) -> list[L.Callback]:
         callbacks = [
+            Together(),
             self.stop,
             self.history,
             RNGState(),
@@ -168,6 +171,8 @@ class TrainingCLI(LightningCLI):
             kwargs["weights_only"] = True
         if self.checkpoint:
             refuse_other_network(self.model, self.checkpoint, self.settings.ckpt_path)
+            # Lightning copies the weights in first: float64 ones would lose half their digits
+            self.trainer.precision_plugin.convert_module(self.model)
         if subcommand != "fit":
             self._load_weights()
             kwargs |= {"ckpt_path": None} | ({"verbose": False} if "verbose" in kwargs else {})
@@ -186,7 +191,8 @@ class TrainingCLI(LightningCLI):
             if self.stop.number:
                 raise Interrupted(self.stop.number)
         except Interrupted:
-            print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
+            if self.trainer.is_global_zero:
+                print(f"stopped; to go on: --ckpt_path {self._checkpoints / 'last.ckpt'}")
             raise
         except NotFinite:
             self._report({})
@@ -194,8 +200,10 @@ class TrainingCLI(LightningCLI):
         self._hear_of_other_processes()
         if not self.folder.trained:
             done = len(self.history.rows)
-            print(f"nothing to train: {done} of {self.trainer.max_epochs} epochs are done")
-        elif self.trainer.is_global_zero and self.history.rows:
+            self.trainer.print(
+                f"nothing to train: {done} of {self.trainer.max_epochs} epochs are done"
+            )
+        elif self.history.rows:
             test = test_best(
                 self.trainer, self._checkpoints / "best.ckpt", (self.history.best() or 0) + 1
             )
@@ -203,7 +211,7 @@ class TrainingCLI(LightningCLI):
 
     def _report(self, test: Mapping[str, float]) -> None:
         """Print and keep what the epochs so far have measured."""
-        if self.history.rows:
+        if self.history.rows and self.trainer.is_global_zero:
             settings = hyperparameters(self._dump())
             self.scores, self.verdict = report(self.trainer, self.history, test, settings)
 
@@ -228,10 +236,13 @@ class TrainingCLI(LightningCLI):
     def _measured(self, results: Sequence[Mapping[str, float]]) -> None:
         for scores in results:  # one for each loader
             self.scores.update(scores)
-        print_scores(self.scores)
+        if self.trainer.is_global_zero:
+            print_scores(self.scores)
 
     def predict(self, **kwargs: Any) -> None:
         """Print one prediction per line: the name of the class, or the number."""
+        if self.trainer.world_size > 1:
+            raise UsageError("predict prints in order, so in one process: --trainer.devices 1")
         names = getattr(self.datamodule, "classes", None)
         for batch in self.trainer.predict(**kwargs) or []:
             for y in torch.as_tensor(batch).tolist():
@@ -247,7 +258,7 @@ def run(args: list[str]) -> TrainingCLI:
     """
     folder = RunFolder()
     try:
-        with quiet():
+        with quiet(), together():
             return TrainingCLI(args, folder)
     except (ValueError, OSError, MisconfigurationException) as error:
         if isinstance(error, BrokenPipeError):

@@ -29,6 +29,15 @@ CASES: list[Case] = [
         )
         for case in rows("6.4", name, shape, num_features=3, **kwargs)
     ],
+    # one process: the test of two is tests/test_sync_batchnorm.py
+    *rows(
+        "6.4", "SyncBatchNorm", IMAGE, (4, 3), (2, 3, 2, 1, 3), (2, 3, 1, 2, 1, 2), num_features=3
+    ),
+    *[
+        case
+        for kwargs in (dict(momentum=None), dict(affine=False, track_running_stats=False))
+        for case in rows("6.4", "SyncBatchNorm", (4, 3, 5), num_features=3, **kwargs)
+    ],
     *rows("6.4", "LayerNorm", ROW, (5,), (2, 3, 5), normalized_shape=5),
     *rows("6.4", "LayerNorm", IMAGE, normalized_shape=[3, 6, 5]),
     *rows("6.4", "LayerNorm", IMAGE, (6, 5), normalized_shape=(6, 5), bias=False),
@@ -44,6 +53,10 @@ REFUSED: list[Refused] = [
     Refused("6.4", "BatchNorm2d", dict(num_features=3), x(2, 4, 5, 5), RuntimeError, "3 channels"),
     Refused("6.4", "BatchNorm3d", dict(num_features=3), x(2, 3, 4, 4), ValueError, "4D"),
     Refused("6.4", "BatchNorm3d", dict(num_features=3), x(1, 3, 1, 1, 1), ValueError, "1, 1, 1)"),
+    Refused("6.4", "SyncBatchNorm", dict(num_features=3), x(3), ValueError, "1D"),
+    Refused("6.4", "SyncBatchNorm", dict(num_features=0), x(2, 0, 5), ValueError, "(2, 0, 5)"),
+    Refused("6.4", "SyncBatchNorm", dict(num_features=3), x(1, 3), ValueError, "(1, 3)"),
+    Refused("6.4", "SyncBatchNorm", dict(num_features=3), x(2, 4, 5), RuntimeError, "3 channels"),
     Refused(
         "6.4",
         "BatchNorm1d",

@@ -132,6 +132,45 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
+        "nn/sync_batchnorm.py",
+        "test_sync_batchnorm.py",
+        (
+            "sync_batch_norm: gradient of the own process only",
+            "return _AllReduce.apply(dtotal.contiguous(), ctx.group), None",
+            "return dtotal, None",
+        ),
+        (
+            "sync_batch_norm: gradient of a gradient lost",
+            "return _AllReduce.apply(dtotal.contiguous(), ctx.group), None",
+            "return _AllReduce.apply(dtotal.detach(), ctx.group), None",
+        ),
+        (
+            "sync_batch_norm: processes taken for equally large",
+            "x.new_full((1,), count)]), group)",
+            "x.new_full((1,), len(input) and 4.0)]), group)",
+        ),
+        (
+            "sync_batch_norm: biased running variance",
+            "(var * (m / (m - 1)))",
+            "var",
+        ),
+        (
+            "sync_batch_norm: variance of the own process",
+            "(_AllReduce.apply(moments, group) / m)",
+            "(moments / count)",
+        ),
+        (
+            "sync_batch_norm: all processes, whatever the group",
+            "distributed.all_reduce(total, group=group)",
+            "distributed.all_reduce(total)",
+        ),
+        (
+            "sync_batch_norm: talks in evaluation",
+            "if not (self.training and parallel and",
+            "if not (parallel and",
+        ),
+    ),
+    *mutants(
         "nn/normalization.py",
         quick("LayerNorm"),
         (
