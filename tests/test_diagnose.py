@@ -675,6 +675,16 @@ def test_running_statistics_far_from_the_batches_are_found(mean, variance, found
     assert ("bn_drift" in ids(report)) == found
 
 
+def test_running_statistics_may_lag_behind_in_the_first_epochs():
+    early = [[0.1, 2.0, nan]] * 4 + [[0.1, 0.3, nan]] * (EPOCHS - 4)
+    late = [[0.1, 0.3, nan]] * 4 + [[0.1, 2.0, nan]] * (EPOCHS - 4)
+    assert "bn_drift" not in ids(diagnose(healthy(), layers(mean_drift=early)))
+    assert "bn_drift" in ids(diagnose(healthy(), layers(mean_drift=late)))
+    for epochs, found in ((4, False), (5, True)):
+        short = layers(epochs, mean_drift=[0.1, 2.0, nan])
+        assert ("bn_drift" in ids(diagnose(STUCK, short))) == found
+
+
 def test_dropout_widens_activations_tenfold_and_is_no_bad_start():
     assert "bad_init" not in ids(diagnose(STUCK, layers(activation_std=[0.9, 2.9, 9.5])))
     assert "bad_init" in ids(diagnose(STUCK, layers(activation_std=[0.9, 6.0, 40.0])))

@@ -33,6 +33,7 @@ SPREAD = 30.0
 # running statistics of BatchNorm: a variance off by a factor of 2, a mean by a standard deviation;
 # batches of 24 and more put them off by 0.4 at most
 VARIANCE_DRIFT, MEAN_DRIFT = log(2), 1.0
+DRIFTING = 5  # epochs in a row, and the later half of the run
 
 
 class Layers:
@@ -254,14 +255,20 @@ def bad_init(x: Layers) -> Iterator[Finding]:
 
 
 def bn_drift(x: Layers) -> Iterator[Finding]:
-    """Running statistics of BatchNorm that are not those of the batches, in the last epochs."""
-    ratio, unknown = np.zeros(len(x.names)), True
-    for grid, bound in ((x.variance_drift, VARIANCE_DRIFT), (x.mean_drift, MEAN_DRIFT)):
-        if grid is not None:
-            ratio, unknown = np.fmax(ratio, late(grid) / bound), False
-    if unknown or not (most := float(ratio.max())) > 1:
+    """Running statistics of BatchNorm that are not those of the batches, and have not been so.
+
+    In the first epochs weights run away from them in every network.
+    """
+    bounds = ((x.variance_drift, VARIANCE_DRIFT), (x.mean_drift, MEAN_DRIFT))
+    found = [grid / bound for grid, bound in bounds if grid is not None]
+    if not found or len(found[0]) < DRIFTING:
         return
-    where = np.flatnonzero(ratio > 1)
+    off = np.fmax.reduce(found)
+    ratio = late(off)
+    where = np.flatnonzero((off[-max(DRIFTING, len(off) // 2) :] > 1).all(axis=0))
+    if not len(where):
+        return
+    most = float(ratio[where].max())
     yield finding(
         "bn_drift",
         "Distance of running from batch statistics, over what is tolerable: "
