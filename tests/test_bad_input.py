@@ -1,0 +1,524 @@
+"""Whatever is given: the promised exit code, one sentence with the value in it, nothing left behind.
+
+``BAD`` is the table: what lies there, what is typed, what is said. ``CALLS`` is the same for
+Python, where torch's own layer or rule sets the kind of exception.
+"""
+
+import contextlib
+import gzip
+import importlib
+import inspect
+import io
+import os
+import random
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from dlbook_torch import data, nn, optim
+from dlbook_torch.bench import kills
+from dlbook_torch.diagnostics import cli as diagnose
+from dlbook_torch.search import study as studies
+from dlbook_torch.training.whole import damage
+from tests.idx import idx_bytes, use_mnist
+from tests.test_experiment import EXPERIMENT, STUDIES
+from tests.test_search import SMALL
+from tests.test_survive import TINY
+
+ROOT = Path(__file__).parents[1]
+MAINS = {
+    "train": "training.cli",
+    "diagnose": "diagnostics.cli",
+    "search": "search.cli",
+    "experiment": "experiment.cli",
+    "figures": "experiment.gallery",
+    "parity": "parity.ledger",
+    "bench": "bench.cli",
+    "race": "experiment.race",
+    "backprop": "autograd.cli",
+    "diagnostics_bench": "bench.diagnostics",
+    "kills": "bench.kills",
+}
+FIT, RUN = "train fit --config configs/run.yaml", "configs/run.yaml"
+TEST = FIT.replace("fit", "test", 1)
+Content = str | bytes | Callable[[Path], Any]
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad input.
+
+    Args:
+        typed: the command line, its first word one of MAINS.
+        says: a part of the sentence.
+        files: what lies in the working folder besides ``configs/run.yaml``.
+        code: exit code.
+        leaves: the folder below which a result may appear all the same.
+        lines: most lines of the message.
+    """
+
+    typed: str
+    says: str
+    files: Mapping[str, Content] = field(default_factory=dict)
+    code: int = 2
+    leaves: str = ""
+    lines: int = 4
+
+    def __str__(self) -> str:
+        return f"{self.typed} {' '.join(self.files)}".replace(FIT, "fit").replace(TEST, "test")
+
+
+def put(folder: Path, files: Mapping[str, Content]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(path)
+        else:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """Every name below a folder with what is in it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else path.is_dir()
+        for path in folder.rglob("*")
+    }
+
+
+def outcome(typed: str | list[str]) -> int:
+    """Run a command line in this process and return its exit code."""
+    name, *args = shlex.split(typed) if isinstance(typed, str) else typed
+    main = importlib.import_module(f"dlbook_torch.{MAINS[name]}").main
+    try:
+        return main(args) or 0
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@contextlib.contextmanager
+def patience(seconds: int):
+    """What takes longer hangs."""
+
+    def late(*_):
+        raise AssertionError(f"hangs: over {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current directory with one configuration, and a module of studies."""
+    kills.workplace(tmp_path / "here", TINY)
+    put(tmp_path, {"modules/studies_of_mine.py": STUDIES})
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    monkeypatch.delitem(sys.modules, "studies_of_mine", raising=False)
+    monkeypatch.setattr(studies, "ATTEMPTS", 1)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+# the table: training ------------------------------------------------------------------------------
+
+OPTIONS = {  # after fit --config configs/run.yaml
+    "--trainer.accelerator=warp": "accelerator='warp'",
+    "--trainer.accelerator=tpu": "torch_xla",
+    "--trainer.devices=0": "Trainer(devices='0')",
+    "--trainer.devices=-3": "an int > 0",
+    "--trainer.precision=8": "'bf16', got '8'",
+    "--trainer.gradient_clip_val=-1": "trainer.gradient_clip_val must be at least 0, got -1",
+    "--trainer.accumulate_grad_batches=0": "accumulate_grad_batches must be at least 1, got 0",
+    "--trainer.check_val_every_n_epoch=0": "check_val_every_n_epoch must be at least 1, got 0",
+    "--trainer.log_every_n_steps=-1": "log_every_n_steps must be at least 0, got -1",
+    "--trainer.num_sanity_val_steps=-5": "num_sanity_val_steps must be at least -1, got -5",
+    "--trainer.limit_train_batches=2.5": "invalid value 2.5 for limit_train_batches",
+    "--trainer.overfit_batches=-1": "invalid value -1 for overfit_batches",
+    "--trainer.val_check_interval=5.5": "invalid value 5.5",
+    "--trainer.max_epochs=nan": "trainer.max_epochs: expected int, got 'nan'",
+    "--trainer.max_epochs=1.5": "trainer.max_epochs: expected int, got '1.5'",
+    "--trainer.max_epochs=true": "trainer.max_epochs: expected int, got 'True'",
+    "--trainer.max_steps=-7": "You passed in -7",
+    "--trainer.gradient_clip_algorithm=size": "`gradient_clip_algorithm` size is invalid",
+    "--trainer.strategy=warp": "strategy='warp'",
+    "--trainer.default_root_dir=configs/run.yaml": "Not a directory: 'configs/run.yaml/runs",
+    "--trainer.default_root_dir=/dev/null/x": "Not a directory: '/dev/null/x/runs",
+    "--trainer.logger=maybe": "trainer.logger: expected Iterable or bool, got 'maybe'",
+    "--trainer.callbacks='[{class_path: nowhere.X}]'": "trainer.callbacks: no module named 'nowhe",
+    "--trainer.profiler=unknown": "it can only be one of ['simple'",
+    "--trainer.max_time=yesterday": "`Timer(duration='yesterday')`",
+    "--seed_everything=-1": "-1 is not in bounds",
+    "--seed_everything=x": "seed_everything: expected bool or int, got 'x'",
+    "--run=../outside": "--run ../outside: expected a name for a folder in runs/run",
+    "--run=a/b": "--run a/b: expected a name",
+    "--run=.": "--run .: expected a name",
+    "--run=..": "--run ..: expected a name",
+    "--run=/tmp/x": "--run /tmp/x: expected a name",
+    f"--run={'x' * 300}": "File name too long",
+    "--ckpt_path=configs": "--ckpt_path configs: no such file",
+    "--ckpt_path=configs/run.yaml": "configs/run.yaml: not a readable checkpoint (File is not a zip",
+    "--ckpt_path=": "found no path for the best weights: ''",
+    "--data.subset=0": "subset must be between 1 and 1150, got 0",
+    "--data.subset=1000000": "subset must be between 1 and 1150, got 1000000",
+    "--data.val_size=-1": "val_size must be between 1 and 1199, got -1",
+    "--data.label_noise=2": "label_noise must be between 0.0 and 1.0, got 2.0",
+    "--data.augment=spin": "expected one of 'shift', 'flip', 'shift+flip', got 'spin'",
+    "--data.batch_size=1.5": "data.batch_size: expected int, got '1.5'",
+    "--data=dlbook_torch.data.CIFAR11": "has no 'CIFAR11', did you mean 'CIFAR10'?",
+    "--data.batch_size": "expected one argument",
+    "--model.net.hidden='[0]'": "width must be at least 1, got 0",
+    "--model.net.hidden='[3'": "model.net.hidden: expected list, got '[3'",
+    "--model.net.dropout=1.5": "between 0 and 1, but got 1.5",
+    "--model.net.activation=tanhh": "'sigmoid', 'tanh', 'relu', got 'tanhh'",
+    "--model.net.init=-1": "init must not be negative as a standard deviation, got -1.0",
+    "--model.net.in_features=63": "expected 63 features along the last axis, got (10, 64)",
+    "--model.net.out_features=5": "is out of bounds for 5 classes",
+    "--model.net=os.system": "model.net: os.system is not a subclass of Module",
+    "--model=dlbook_torch.models.MLP": "MLP is not a subclass of LightningModule",
+    "--model.net.library=numpy": "expected one of 'dlbook', 'torch', got 'numpy'",
+    "--model.optimizer.lr=nan": "model.optimizer.lr: expected float, got 'nan'",
+    "--model.optimizer.momentum=-1": "momentum must be in [0, inf), got -1.0",
+    "--model.optimizer=torch.nn.Linear": "optimizer: torch.nn.Linear is not a subclass of Optimizer",
+    "--model.optimizer.betas=3": "betas: no such option of dlbook_torch.optim.SGD",
+    "--model.lr_scheduler=torch.optim.lr_scheduler.StepLR": "nothing given for step_size",
+    "--finite_loss=maybe": "finite_loss: no class 'maybe'",
+    "extra": "unrecognized arguments: extra",
+    "--config=": "Is a directory",
+    "--config '{a: 1'": "expected ',' or '}'",
+    "--config no.yaml": "--config no.yaml: No such file or directory",
+}  # fmt: skip
+NET = "model: {init_args: {net: {class_path: dlbook_torch.models.MLP, init_args: {in_features: 64, "
+NET += "out_features: 10, hidden: [5], %s}}}}\n"
+CONFIGS: dict[str, tuple[Content, str]] = {  # a second --config x.yaml
+    "empty": ("", "--config x.yaml: expected sections like trainer, model and data"),
+    "a zero byte": ("a: \0\n", "x.yaml, unacceptable character #x0000"),
+    "latin": (b"a: \xe4\n", "--config x.yaml: not a text file"),
+    "all bytes": (bytes(range(256)), "--config x.yaml: not a text file"),
+    "twice": ("trainer: {max_epochs: 1, max_epochs: 2}\n", "column 26: max_epochs stands there tw"),
+    "section twice": ("trainer: {}\ndata: {}\ntrainer: {}\n", "line 3, column 1: trainer stands th"),
+    "deep list": ("a: " + "[" * 5000, "x.yaml, it is nested too deeply"),
+    "deep mapping": ("a: " + "{a: " * 3000, "x.yaml, it is nested too deeply"),
+    "in itself": ("trainer: &x {callbacks: *x}\n", "x.yaml"),
+    "date": ("trainer: {max_epochs: 2026-01-01}\n", "max_epochs: expected int, got '2026-01-01'"),
+    "no date": ("trainer: {max_epochs: 2026-13-01}\n", "month must be in 1..12"),
+    "many digits": (f"trainer: {{max_epochs: {'9' * 5000}}}\n", "Exceeds the limit (4300 digits)"),
+    "yes": ("trainer: {max_epochs: yes}\n", "trainer.max_epochs: expected int, got 'True'"),
+    "no trainer": ("trainer: null\n", "x.yaml: trainer: expected its options, got None"),
+    "a list": ("trainer: [1]\n", "x.yaml: trainer: expected its options, got [1]"),
+    "a word": ("trainer: hello\n", "x.yaml: trainer: expected its options, got 'hello'"),
+    "no model": ("model: null\n", "nothing given for model"),
+    "data is 3": ("data: 3\n", "data: that is no LightningDataModule"),
+    "class is 3": ("model: {class_path: 3}\n", '"model"'),
+    "a tab": ("trainer:\n\tmax_epochs: 3\n", "line 2, column 1: found character '\\t'"),
+    "no anchor": ("a: *x\n", "line 1, column 4: found undefined alias 'x'"),
+    "documents": ("a: 1\n---\nb: 2\n", "line 2, column 1: but found another document"),
+    "key is 1": ("1: 2\n", "Key must be a string, got: 1"),
+    "key is a list": ("[1]: 2\n", "found unhashable key"),
+    "a tag": ("a: !foo 3\n", "could not determine a constructor for the tag '!foo'"),
+    "lr": ("model: {init_args: {optimizer: {class_path: dlbook_torch.optim.SGD, init_args: {lr: "
+           ".nan}}}}\n", "lr must be in [0, inf), got nan"),
+    "dropout": (NET % "dropout: .nan", "between 0 and 1, but got nan"),
+    "init": (NET % "init: .nan", "nan"),
+    "noise": ("data: {init_args: {label_noise: .nan}}\n", "between 0.0 and 1.0, got nan"),
+    "wide": (NET.replace("[5]", "[99999999999]") % "dropout: 0", "you tried to allocate"),
+    "wider": (NET.replace("[5]", f"[{10**20}]") % "dropout: 0", "Overflow when unpacking long"),
+    "other": ("config: other.yaml\n", "File does not exist"),
+    "loop": (lambda path: path.symlink_to(path), "x.yaml: Too many levels of symbolic links"),
+}  # fmt: skip
+
+
+def checkpoint(content: Any) -> Callable[[Path], None]:
+    return lambda path: torch.save(content, path)
+
+
+def weights(**change: Any) -> dict[str, torch.Tensor]:
+    sizes = {1: (20, 64), 3: (20, 20), 5: (10, 20)}
+    made = {f"net.layers.{i}.weight": torch.zeros(size) for i, size in sizes.items()}
+    return made | {f"net.layers.{i}.bias": torch.zeros(size[0]) for i, size in sizes.items()}
+
+
+NO_STATE = "x.ckpt: not a Lightning checkpoint, it has no state_dict of tensors"
+LOOPS = {"fit_loop": {"epoch_progress": {"current": {"processed": 1}}}}
+REST = dict(epoch=1, global_step=5, optimizer_states=[], lr_schedulers=[], loops=LOOPS)
+REST["pytorch-lightning_version"] = "2.6.0"
+CHECKPOINTS: dict[str, tuple[Content, str]] = {
+    "list": (checkpoint([1, 2]), NO_STATE),
+    "tensor": (checkpoint(torch.zeros(3)), NO_STATE),
+    "number": (checkpoint({"state_dict": 3}), NO_STATE),
+    "numbers": (checkpoint({"state_dict": {"w": 1}}), NO_STATE),
+    "keys": (checkpoint({"state_dict": {1: torch.zeros(2)}}), NO_STATE),
+    "weights": (checkpoint({"state_dict": weights()}), "x.ckpt: no training to go on with, it has"),
+    "loops": (checkpoint({**REST, "state_dict": weights(), "loops": 3}), "it has no loops"),
+    "rule": (checkpoint({**REST, "state_dict": weights()}), "number of optimizers 0 -> 1"),
+    "version": (
+        checkpoint({**REST, "state_dict": weights(), "pytorch-lightning_version": 3}),
+        "Invalid version: 3",
+    ),
+    "empty": (b"", "x.ckpt: not a readable checkpoint (File is not a zip file)"),
+    "text": ("hello\n", "x.ckpt: not a readable checkpoint (File is not a zip file)"),
+    "folder": (Path.mkdir, "--ckpt_path x.ckpt: no such file"),
+    "pipe": (os.mkfifo, "--ckpt_path x.ckpt: no such file"),
+    "link": (lambda path: path.symlink_to(path), "--ckpt_path x.ckpt: no such file"),
+}
+OTHER_NET = {"netz-ä-网.ckpt": checkpoint({**REST, "state_dict": {"w": torch.zeros(2)}})}
+
+BAD = [
+    *(Bad(f"{FIT} {option}", says) for option, says in OPTIONS.items()),
+    *(Bad(f"{FIT} --config x.yaml", says, {"x.yaml": text}) for text, says in CONFIGS.values()),
+    *(Bad(f"{FIT} --ckpt_path=x.ckpt", s, {"x.ckpt": c}) for c, s in CHECKPOINTS.values()),
+    Bad(f"{TEST} --ckpt_path=x.ckpt", NO_STATE, {"x.ckpt": checkpoint({"state_dict": 3})}),
+    Bad(f"{TEST} --ckpt_path=last", "--ckpt_path last: no earlier run has a last.ckpt"),
+    Bad(
+        f"{FIT} --ckpt_path=netz-ä-网.ckpt", "netz-ä-网.ckpt was saved from another network",
+        OTHER_NET, lines=14,
+    ),
+    Bad("train fit", "nothing given for data, model"),
+    Bad("train fit --config 'a b.yaml'", "max_epoch: no such option", {"a b.yaml": "trainer: {max_epoch: 1}"}),
+    Bad("train fti", "unknown command 'fti'"),
+]  # fmt: skip
+
+# logs ---------------------------------------------------------------------------------------------
+
+HEAD = "epoch,train_loss,val_loss\n"
+LOG = HEAD + "".join(f"{e},{2 - e / 10},{2 - e / 11}\n" for e in range(12))
+
+
+def events(change: Callable[[bytes], bytes] = bytes) -> Callable[[Path], None]:
+    """TensorBoard's file of a short run, changed."""
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            with SummaryWriter(folder) as writer:
+                for e in range(12):
+                    writer.add_scalar("train/loss", 2 - e / 10, e)
+                    writer.add_scalar("val/loss", 2 - e / 11, e)
+            (file,) = Path(folder).iterdir()
+            path.write_bytes(change(file.read_bytes()))
+
+    return make
+
+
+LOGS: dict[str, tuple[Content, str]] = {
+    "x.csv": ("", "x.csv is empty"),
+    "bom.csv": (b"\xef\xbb\xbf", "bom.csv is empty"),
+    "zero.csv": (bytes(100), "zero.csv is no text: it holds zero bytes"),
+    "utf32.csv": (LOG.encode("utf-32"), "utf32.csv is no text"),
+    "random.csv": (random.Random(1).randbytes(500), "random.csv is no text: byte"),
+    "inf.csv": (HEAD + "inf,1,1\n1,1,1\n", "has 'inf' as epoch in row 1"),
+    "quote.csv": (HEAD + '0,"1,1\n1,1,1\n', "has 2 cells instead of 3 in line 2"),
+    "cell.csv": (HEAD + "0,1," + "9" * 200_000 + "\n", "field larger than field limit"),
+    "words.csv": (HEAD + "0,one,two\n", "has no column of numbers"),
+    "twice.csv": (HEAD + "0,1,1\n0,1,2\n", "has epoch 0 twice, with val_loss 1 and 2"),
+    "two_runs.csv": (HEAD + "0,1,1\n1,1,1\n2,1,1\n0,1,1\n1,1,1\n", "holds several runs"),
+    "digits.json": ('[{"train_loss": 1, "val_loss": ' + "9" * 5000 + "}]", "a number is too long"),
+    "bool.json": ('[{"train_loss": true, "val_loss": false}]', "has no column of numbers"),
+    "nested.json": ('[{"train_loss": [1], "val_loss": {}}]', "has no column of numbers"),
+    "mixed.json": ('[1, {"a": 2}]', "neither a list of rows nor lists by name"),
+    "epoch.json": ('[{"epoch": [1], "loss": 1, "val_loss": 1}]', "has '[1]' as epoch in row 1"),
+    "lengths.json": ('{"loss": [1, 2], "val_loss": [1]}', "loss has 2, val_loss has 1"),
+    "deep.json": ("[" * 100_000, "it is nested too deeply"),
+    "pipe": (os.mkfifo, "pipe is neither a file nor a folder"),
+    "tfevents.cut": (events(lambda raw: raw[:60]), "without a single scalar: tfevents.cut breaks"),
+    "tfevents.flip": (events(lambda raw: b"\1" + raw[1:]), "tfevents.flip is damaged at byte 0"),
+    "tfevents.long": (struct.pack("<Q", 2**63) + b"x" * 50, "tfevents.long is damaged at byte 0"),
+    "tfevents.empty": (b"", "without a single scalar"),
+    "empty/.keep": ("", "empty holds no log"),
+    "loop/a": (lambda path: path.symlink_to(path.parent), "loop holds no log"),
+    "pipes/metrics.csv": (os.mkfifo, "pipes holds no log"),
+    "gone/metrics.csv": (lambda path: path.symlink_to("nowhere"), "gone holds no log"),
+    "board/tfevents.x": (Path.mkdir, "board"),
+    "a b/<i>.csv": ("", "a b/<i>.csv is empty"),
+}  # fmt: skip
+BAD += [
+    *(
+        Bad(f"diagnose {shlex.quote(name.partition('/')[0] if says.endswith('holds no log') or says == 'board' else name)}", says, {name: content})
+        for name, (content, says) in LOGS.items()
+    ),
+    Bad("diagnose", "arguments are required: PATH"),
+    Bad("diagnose nowhere", "nowhere does not exist"),
+    Bad("diagnose /dev/zero", "/dev/zero is neither a file nor a folder"),
+    *(
+        Bad(f"diagnose log.csv {option}", says, {"log.csv": LOG})
+        for option, says in {
+            "--train nothing": "log.csv has no tag nothing; its tags are train_loss, val_loss",
+            "--classes 1.5": "must be a whole number from 2, got 1.5",
+            "--classes nan": "must be a whole number from 2, got nan",
+            "--baseline nan": "must be a number above 0, got nan",
+            "--target-accuracy 0": "must be above 0 and at most 1, got 0",
+            "--html .": "cannot be written: Is a directory",
+            "--html no/x.html": "cannot be written: No such file or directory",
+            "--plot no/x.png": "cannot be written: No such file or directory",
+            "--plot x.gif": "x.gif must end in .png, .pdf or .svg",
+            "--html log.csv": "log.csv is a log that is to be read",
+        }.items()
+    ),
+    Bad("diagnose nan.csv", "", {"nan.csv": HEAD + "0,nan,nan\n" * 1 + "1,nan,nan\n"}, code=1),
+    Bad("diagnose contra.csv", "", {"contra.csv": HEAD + "0,inf,-inf\n1,inf,inf\n"}, code=1),
+]  # fmt: skip
+
+# experiments, searches, scripts -------------------------------------------------------------------
+
+
+def experiment(**changes: Any) -> str:
+    head, _, body = EXPERIMENT.partition("\n")
+    content = {**yaml.safe_load(body), **changes}
+    return f"{head}\n{yaml.safe_dump({k: v for k, v in content.items() if v is not None})}"
+
+
+def search(**changes: Any) -> str:
+    base = ROOT / "configs/ch03/digits_mlp_sigmoid.yaml"
+    return yaml.safe_dump(yaml.safe_load(SMALL.format(base=base)) | changes)
+
+
+X, S = {"x.yaml": EXPERIMENT}, {"s.yaml": search()}
+ONE = "--jobs 1 --seeds 2"
+IN_ITSELF: list[Any] = []
+IN_ITSELF.append(IN_ITSELF)
+BAD += [
+    *(
+        Bad(f"experiment x.yaml {ONE}", says, {"x.yaml": experiment(**changes)})
+        for says, changes in {
+            "x.yaml: with must be a mapping, got 3": {"with": 3},
+            "x.yaml: with must be a mapping, got [1]": {"with": [1]},
+            "x.yaml: arms.a must be a mapping, got 3": dict(arms={"a": 3, "b": {}}),
+            "x.yaml: compare: no arm is called 'b'; there are []": dict(arms={}),
+            "x.yaml: compare: there is nothing to compare": dict(compare=dict(arm=[], **{"less than": "a"})),
+            "by must be a number from 0 on, got nan": dict(compare={"arm": "a", "less than": "b", "by": float("nan")}),
+            "by must be a number from 0 on, got inf": dict(compare={"arm": "a", "less than": "b", "by": float("inf")}),
+            "expected an arm or a finite number, got nan": dict(compare={"arm": "a", "less than": float("nan")}),
+            "x.yaml: figure must be a mapping, got 3": dict(figure=3),
+            "x.yaml: base: no such file: 3": dict(study=None, base=3),
+            "x.yaml: no function '3'": dict(study=3),
+            "x.yaml: a.1: no such key": dict(arms={"a": {1: 2}, "b": {}}),
+            "would have the same file": dict(arms={"a b": {}, "a,b": {}}, compare={"arm": "a b", "less than": "a,b"}),
+        }.items()
+    ),
+    Bad("experiment x.yaml --jobs 1", "seeds must be a whole number from 1 on, got True", {"x.yaml": experiment(seeds=True)}),
+    Bad("experiment x.yaml", "x.yaml: it is nested too deeply", {"x.yaml": "# notes 6.3: x\n" + "[" * 3000}),
+    Bad("experiment x.yaml", "line 3, column 1: claim stands there twice", {"x.yaml": "# notes 6.3: x\nclaim: a\nclaim: b\n"}),
+    Bad("experiment x.yaml", "codec can't decode byte 0xff", {"x.yaml": b"\xff\xfe"}),
+    Bad(f"experiment x.yaml {ONE} --set a=[", "a=[: line 1, column 2", X),
+    Bad(f"experiment x.yaml {ONE} --set mean", "expected name=value, got 'mean'", X),
+    Bad(f"experiment x.yaml {ONE} --out x.yaml", "error: x.yaml/x/runs/a: Not a directory", X),
+    Bad("experiment x.yaml --seeds -1", "seeds must be a whole number from 1 on, got -1", X),
+    Bad(f"experiment x.yaml {ONE}", "'nothing': the run measured no 'nothing'", {"x.yaml": experiment(metrics={"value": "nothing"})}, leaves="runs"),
+    Bad(f"experiment x.yaml {ONE}", "failed: x, a, seed 0: TypeError", {"x.yaml": experiment(arms={"a": {"mean": "x"}, "b": {"mean": "x"}})}, code=1, leaves="runs", lines=99),
+    Bad("experiment all", "there are no experiments in configs/experiments"),
+    Bad("experiment nothing", "no experiment is called 'nothing'"),
+    Bad("experiment measure perceptron.learning", "missing 1 required positional argument: 'gate'", code=1),
+    Bad("experiment measure perceptron.learning gate=XX", "error: KeyError: 'XX'", code=1),
+    Bad("experiment measure perceptron.learning gate=[", "gate=[: line 1"),
+    Bad("experiment measure studies_of_mine.fails", "error: ValueError: out of luck", code=1),
+    Bad("experiment measure os.nothing", "no function 'os.nothing'"),
+    Bad("figures 9.9", "there are no experiments" if False else "no experiment belongs to notes 9.9"),
+    Bad("figures --jobs 0", "--jobs: must be at least 1, got 0"),
+    Bad("figures 6 --jobs 1 --runs configs/run.yaml", "error: configs/run.yaml/x/runs/a: Not a directory", {"configs/experiments/x.yaml": EXPERIMENT}),
+    Bad("figures 6 --jobs 1 --out configs/run.yaml", "error: configs/run.yaml: File exists", {"configs/experiments/x.yaml": EXPERIMENT}, leaves="runs"),
+    *(
+        Bad("search --config s.yaml", says, {"s.yaml": search(**changes), "b.yaml": "- 1\n"})
+        for says, changes in {
+            "space: a: choice: Object of type date": dict(space={"a": {"choice": yaml.safe_load("[2026-01-01, 2026-01-02]")}}),
+            "space: a: choice: Circular reference": dict(space={"a": {"choice": [IN_ITSELF, 1]}}),
+            "the direction min or max, got ['min']": dict(score={"metric": "val/loss", "direction": ["min"]}),
+            "keep: expected a number above 0 and at most 1, got True": dict(keep=True),
+            "keep: expected a number above 0 and at most 1, got nan": dict(keep=float("nan")),
+            "a: uniform needs two numbers, got ['x', 'y']": dict(space={"a": {"uniform": ["x", "y"]}}),
+            "space: expected at least one parameter": dict(space=[1]),
+            "epochs: expected a whole number from 1, got True": dict(epochs=True),
+            "base: no file 3": dict(base=3),
+            "b.yaml: expected sections": dict(base="b.yaml"),
+            "model: no class 'a'": dict(space={"model": {"choice": ["a", "b"]}}),
+            "lr must be in [0, inf), got -1.0": dict(space={"model.optimizer.lr": {"uniform": [-1, 1]}}),
+        }.items()
+    ),
+    Bad("search", "arguments are required: --config"),
+    Bad("search --config no.yaml", "--config no.yaml: No such file"),
+    Bad("search --config b", "--config b: not a text file", {"b": b"\xff\xfe"}),
+    Bad("search --config b", "rounds stands there twice", {"b": search() + "rounds: 3\n"}),
+    Bad("search --config s.yaml --storage configs", "--storage configs: ", S),
+    Bad("search --config s.yaml --storage j", "--storage j: ", S | {"j": b"\0garbage\xff\n"}),
+    Bad("search --config s.yaml --storage sqlite:///b.db", "file is not a database", S | {"b.db": b"no database" * 99}),
+    Bad("search --config s.yaml --out s.yaml", "error: s.yaml: File exists", S),
+    Bad("search --config s.yaml --jobs 0", "expected a whole number from 1, got '0'", S),
+    Bad("search --config s.yaml --patience nan", "expected a number of seconds above 0, got 'nan'", S),
+    Bad("search --config s.yaml --out o", "o/trials has the trials of another study", S | {"o/trials/0000/x": ""}, leaves="o"),
+    *(
+        Bad(typed, says)
+        for typed, says in {
+            "parity --only Nothing": "invalid choice: 'Nothing'",
+            "parity --device warp": "--device warp with float64",
+            "parity --dtype int8": "invalid choice: 'int8'",
+            "parity --only Linear --json no/x.json": "--json no/x.json: there can be no such file",
+            "parity --only Linear --json configs": "--json configs: there can be no such file",
+            "parity --only Linear --markdown configs": "--markdown configs: there can be no such",
+            "parity --only Linear --markdown configs/run.yaml": "configs/run.yaml has no <!-- ledger",
+            "parity --zoo Nothing": "torchvision has no Nothing",
+            "bench xyz": "invalid choice: 'xyz'",
+            "bench data --rounds 0": "must be a whole number from 1, got 0",
+            "bench data --data-dir nowhere": "MNIST (",
+            "bench optim Nothing": "no rule Nothing",
+            "race --lr Adam": "say it like Adam=0.1, not 'Adam'",
+            "race --lr Adam=-1": "a rate must be a positive number, got '-1'",
+            "race --lr Adma=1": "no rule is called 'Adma'; did you mean Adam?",
+            "race --steps 0": "steps must be a whole number from 1 on, got '0'",
+            "race --start x 1": "a coordinate must be a finite number, got 'x'",
+            "race --library numpy": "invalid choice: 'numpy'",
+            "race --only SGD --out configs/run.yaml": "cannot write to configs/run.yaml: ",
+            "backprop --eta 0": "a rate must be a positive number, got '0'",
+            "backprop --eta nan": "a rate must be a positive number, got 'nan'",
+            "backprop --steps 1.5": "steps must be a whole number from 1 on, got '1.5'",
+            "diagnostics_bench --jobs 0": "must be a whole number from 1, got 0",
+            "diagnostics_bench --only nothing": "invalid choice: 'nothing'",
+            "diagnostics_bench --markdown no.md": "--markdown no.md: ",
+            "kills --kills 0": "must be at least 1, got 0",
+            "kills --seed x": "invalid int value: 'x'",
+        }.items()
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_bad_input_has_its_exit_code_and_one_sentence_and_leaves_nothing(
+    bad, here, capsys, monkeypatch
+):
+    for name in ("MNIST", "FashionMNIST"):
+        monkeypatch.setattr(getattr(data, name).source, "mirrors", [])  # no network
+    put(here, bad.files)
+    before = everything(here)
+    with patience(30):
+        assert outcome(bad.typed) == bad.code
+    out, err = capsys.readouterr()
+    said = err[max(err.rfind("\nerror: "), err.rfind(": error: "), -1) + 1 :]
+    assert "Traceback" not in out + err
+    assert bad.says in " ".join(said.split())
+    assert len(said.splitlines()) <= bad.lines
+    after = {
+        name: content
+        for name, content in everything(here).items()
+        if not bad.leaves or bad.leaves not in Path(name).parts
+    }
+    assert after == {name: content for name, content in before.items() if name in before}
+
+
+def test_the_table_is_large_and_no_row_stands_twice():
+    assert len(BAD) >= 120
+    rows = [(bad.typed, bad.says) for bad in BAD]
+    assert len(set(rows)) == len(rows)
