@@ -42,7 +42,7 @@ def open_storage(where: str) -> BaseStorage:
                 return RDBStorage(where)
             Path(where).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(where))
-        except (SQLAlchemyError, OptunaError, ImportError, OSError) as error:
+        except (SQLAlchemyError, OptunaError, ImportError, OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             if attempt == ATTEMPTS - 1 or isinstance(error, ImportError):
                 raise UsageError(f"--storage {where}: {reason}") from error

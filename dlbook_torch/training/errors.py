@@ -37,7 +37,12 @@ class RunFailed(Exception):
 
 
 class Loader(yaml.SafeLoader):
-    """YAML that refuses the same key twice, of which PyYAML silently takes the second."""
+    """YAML that refuses a list inside itself, and the same key twice: PyYAML takes the second."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        """Return the document, each part of it whole before what it stands in."""
+        self.deep_construct = True
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping.
@@ -80,10 +85,8 @@ def explain(message: str, options: Iterable[str] = ()) -> str:
         return _unknown_option(place, next(filter(None, match.groups())), message, options)
     if match := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
         return f"{place}: {match[1]} has no {match[2]!r}{_near(match[2], _names(match[1]))}"
-    if match := re.search(r"Expected '([\w.]+)' to be a subclass of \S*?([\w.]+)'?>", message):
-        return f"{place}: {match[1]} is not a subclass of {match[2].rpartition('.')[2]}"
-    if match := re.search(r"Not a valid subclass of (\w+)", message):
-        return f"{place}: that is no {match[1]}; give the class_path of one"
+    if match := re.search(r"Expected '([\w.]+)' to be a subclass of <class '(?:\w+\.)*(\w+)", message):
+        return f"{place}: {match[1]} is not a subclass of {match[2]}"
     if match := re.search(r"No module named '[\w.]+'", message):
         return f"{place}: {match[0][0].lower()}{match[0][1:]}"
     if match := re.search(r"Import path ?([\w.]*) does not correspond to a (\w+ of \w+)", message):
@@ -105,6 +108,8 @@ def explain(message: str, options: Iterable[str] = ()) -> str:
         return f"nothing given for {missing}; name a configuration, for example {EXAMPLE}"
     if match := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
         return f"unknown command {match[1]!r}; choose from {match[2]}"
+    if match := re.search(r"Not a valid subclass of (\w+)", message):
+        return f"{place}: that is no {match[1]}; give the class_path of one"
     return _without_bookkeeping(message)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import UsageError
 
 RUNS = "runs"
+LONGEST = 100  # characters of a run's name
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.yaml"  # written when the training starts, in whatever process
 
@@ -62,7 +63,7 @@ def new_folder(runs: Path, version: str | None = None) -> Path:
     Raises: UsageError if a version was asked for and exists, or is no name of a folder.
     """
     if version is not None:
-        if version in ("", "..") or Path(version).name != version:
+        if version in ("", "..") or Path(version).name != version or len(version) > LONGEST:
             raise UsageError(f"--run {version}: expected a name for a folder in {runs}")
         try:
             (runs / version).mkdir(parents=True)
