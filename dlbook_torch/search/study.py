@@ -42,7 +42,7 @@ def open_storage(where: str) -> BaseStorage:
                 return RDBStorage(where)
             Path(where).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(where))
-        except (SQLAlchemyError, OptunaError, ImportError, OSError, ValueError) as error:
+        except (SQLAlchemyError, OptunaError, ImportError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
             if attempt == ATTEMPTS - 1 or isinstance(error, ImportError):
                 raise UsageError(f"--storage {where}: {reason}") from error
@@ -55,16 +55,20 @@ def open_study(
 ) -> optuna.Study:
     """Begin the study of this plan, or go on with it; without a storage, in memory.
 
-    Raises: UsageError if the storage has a study of this name that is another one.
+    Raises: UsageError if the storage has a study of this name that is another one, or no studies
+        but something else.
     """
-    study = optuna.create_study(
-        study_name=plan.name,
-        storage=storage,
-        sampler=SAMPLERS[sampler](plan, seed),
-        pruner=optuna.pruners.MedianPruner() if plan.prune else optuna.pruners.NopPruner(),
-        direction=DIRECTIONS[plan.direction],
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=plan.name,
+            storage=storage,
+            sampler=SAMPLERS[sampler](plan, seed),
+            pruner=optuna.pruners.MedianPruner() if plan.prune else optuna.pruners.NopPruner(),
+            direction=DIRECTIONS[plan.direction],
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError) as error:  # of a journal that is none
+        raise UsageError(f"--storage holds no studies: {error}") from error
     identity = {"plan": plan.identity, "sampler": sampler, "seed": seed}
     for key, value in identity.items():
         known = study.user_attrs.get(key, value)

@@ -85,7 +85,9 @@ def explain(message: str, options: Iterable[str] = ()) -> str:
         return _unknown_option(place, next(filter(None, match.groups())), message, options)
     if match := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
         return f"{place}: {match[1]} has no {match[2]!r}{_near(match[2], _names(match[1]))}"
-    if match := re.search(r"Expected '([\w.]+)' to be a subclass of <class '(?:\w+\.)*(\w+)", message):
+    if match := re.search(
+        r"Expected '([\w.]+)' to be a subclass of <class '(?:\w+\.)*(\w+)", message
+    ):
         return f"{place}: {match[1]} is not a subclass of {match[2]}"
     if match := re.search(r"No module named '[\w.]+'", message):
         return f"{place}: {match[0][0].lower()}{match[0][1:]}"

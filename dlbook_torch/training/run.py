@@ -277,8 +277,8 @@ def run(args: list[str]) -> TrainingCLI:
             raise
         if folder.trained:
             if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
-                name = f" {error.filename}" if error.filename else ""
-                raise RunFailed(f"cannot write{name}: {error.strerror}") from error
+                name = error.filename or folder.path  # TensorBoard's errors have no name
+                raise RunFailed(f"cannot write {name}: {error.strerror}") from error
             raise
         raise UsageError(explain(str(error))) from error
     except SystemExit as end:

@@ -137,7 +137,9 @@ def _parsed(path: Path, text: str) -> tuple[Any, list[str]]:
 def _where(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} in line {error.lineno}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+    return (
+        "it is nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+    )
 
 
 def _transposed(path: Path, columns: Mapping[str, list[Any]]) -> Rows:
