@@ -139,11 +139,11 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 def _unpacked_inside() -> Iterator[None]:
     """Refuse a tar archive with files outside its folder; torchvision would write them."""
     before = tarfile.TarFile.extraction_filter
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # type: ignore[assignment]
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = before  # type: ignore[method-assign]
+        tarfile.TarFile.extraction_filter = before
 
 
 def first_answer(urls: Sequence[str], seconds: float) -> str:

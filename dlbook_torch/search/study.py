@@ -40,6 +40,7 @@ def open_storage(where: str) -> BaseStorage:
         try:
             if "://" in where:
                 return RDBStorage(where)
+            _refuse_what_is_no_journal(Path(where))
             Path(where).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(where))
         except (SQLAlchemyError, OptunaError, ImportError, OSError) as error:
@@ -48,6 +49,15 @@ def open_storage(where: str) -> BaseStorage:
                 raise UsageError(f"--storage {where}: {reason}") from error
             time.sleep(0.2 * (attempt + 1))
     raise AssertionError
+
+
+def _refuse_what_is_no_journal(file: Path) -> None:
+    """Raise UsageError for a file with other content, to whose end Optuna would write."""
+    if file.is_file():
+        with file.open("rb") as lines:
+            first = lines.readline(100)
+        if first and not first.startswith(b'{"op_code"'):
+            raise UsageError(f"--storage {file}: there is no journal of Optuna's in it")
 
 
 def open_study(
