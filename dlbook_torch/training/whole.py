@@ -70,7 +70,7 @@ def damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except Exception as error:  # zipfile has another one for nearly every byte
         return str(error) or type(error).__name__
     return f"the checksum of {bad} is wrong" if bad else None
 
