@@ -23,7 +23,10 @@ def main(args: Sequence[str] | None = None) -> None:
     if options.subject == "data":
         from . import data  # not before --help
 
-        result = data.table(options.data_dir, options.rounds)
+        try:
+            result = data.table(options.data_dir, options.rounds)
+        except (OSError, RuntimeError, ValueError) as error:  # files that are not there, or damaged
+            loaders.error(str(error))
     elif options.subject == "monitor":
         from . import monitor
 

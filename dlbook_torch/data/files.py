@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import socket
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,7 @@ class RawFiles:
             url = first_answer(urls, PATIENCE)
             with (
                 _socket_timeout(PATIENCE),
+                _unpacked_inside(),
                 TemporaryDirectory(prefix=".download-", dir=neighbour) as scratch,
             ):
                 download(scratch, url)
@@ -111,7 +113,7 @@ class RawFiles:
                 for name in self.md5:
                     os.replace(Path(scratch, self.places[0], name), target / name)
                 return
-        except (OSError, RuntimeError, HTTPException) as error:
+        except (OSError, RuntimeError, HTTPException, tarfile.TarError) as error:
             reason = " ".join(str(error).split())
         self.locate(root, f" and could not be downloaded ({reason})")
 
@@ -131,6 +133,17 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def _unpacked_inside() -> Iterator[None]:
+    """Refuse a tar archive with files outside its folder; torchvision would write them."""
+    before = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def first_answer(urls: Sequence[str], seconds: float) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(_do(given))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; to go on: the same command with --resume", file=sys.stderr)
@@ -115,7 +119,13 @@ def _measure(words: Sequence[str]) -> int:
         raise UsageError("measure what? for example: measure perceptron.learning gate=XOR seed=0")
     options = arguments(words[1:])
     _known("", options, set(parameters(words[0])))
-    numbers = call(words[0], options)
+    try:
+        numbers = call(words[0], options)
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # a run that fails, as it is one among many
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     print(json.dumps(numbers, indent=1))
     return 0
 
@@ -143,7 +153,8 @@ def _run(experiments: Sequence[Experiment], given: argparse.Namespace) -> int:
             )
         print(f"  {picture}")
     if len(experiments) == 1:
-        print(f"tensorboard --logdir {given.out / experiments[0].folder / 'board'}")
+        board = given.out / experiments[0].folder / "board"
+        print(f"tensorboard --logdir {shlex.quote(str(board))}")
     return 1 if failures else 0
 
 

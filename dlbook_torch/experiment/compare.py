@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import inf, isfinite
 from statistics import fmean
 from typing import Any, Literal
 
@@ -73,7 +74,10 @@ def comparisons(given: Any, arms: Sequence[str], metrics: Sequence[str]) -> tupl
     items = [given] if isinstance(given, Mapping) else given
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise UsageError(f"compare must be a list of comparisons, got {given!r}")
-    return tuple(made for item in items for made in _expanded(item, arms, metrics))
+    made = tuple(made for item in items for made in _expanded(item, arms, metrics))
+    if not made:
+        raise UsageError(f"compare: there is nothing to compare in {given!r}")
+    return made
 
 
 def _expanded(
@@ -89,7 +93,7 @@ def _expanded(
     if name not in metrics:
         raise UsageError(f"compare: metric must be one of {list(metrics)}, got {name!r}")
     by = item.get("by", 0)
-    if isinstance(by, bool) or not isinstance(by, int | float) or by < 0:
+    if isinstance(by, bool) or not isinstance(by, int | float) or not 0 <= by < inf:
         raise UsageError(f"compare: by must be a number from 0 on, got {by!r}")
     for arm in _listed(item["arm"]):
         for other in _listed(item[said[0]]):
@@ -105,6 +109,8 @@ def _listed(value: Any) -> list[Any]:
 
 def _side(given: Any, arms: Sequence[str]) -> Side:
     if isinstance(given, int | float) and not isinstance(given, bool) and str(given) not in arms:
+        if not isfinite(given):
+            raise UsageError(f"compare: expected an arm or a finite number, got {given}")
         return Side(f"{given:g}", number=float(given))
     text = str(given)
     if text in arms:

@@ -33,6 +33,8 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--library", choices=("dlbook", "torch"), default="dlbook")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(args)
+    if given.jobs < 1:
+        parser.error(f"argument --jobs: must be at least 1, got {given.jobs}")
     try:
         experiments = [read(path, given.size, given.library) for path in find([])]
         chosen = [e for e in experiments if in_sections(e, given.section)]
@@ -41,6 +43,9 @@ def main(args: Sequence[str] | None = None) -> None:
         drawn = draw(chosen, given.runs, given.out, given.jobs)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,9 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
-from ..training.errors import UsageError
+from ..training.errors import UsageError, parsed
 from .plan import study
 
 if TYPE_CHECKING:
@@ -60,14 +59,17 @@ def call(name: str, given: Mapping[str, Any]) -> Numbers:
 def arguments(words: Sequence[str]) -> dict[str, Any]:
     """``["gate=XOR", "seed=0"]`` as a mapping; the values are YAML.
 
-    Raises: UsageError for a word without an equals sign.
+    Raises: UsageError for a word without an equals sign, or with broken YAML behind it.
     """
     found = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"expected name=value, got {word!r}")
-        found[key] = _value(value)
+        try:
+            found[key] = _value(value)
+        except UsageError as error:
+            raise UsageError(f"{word}: {error}") from error
     return found
 
 
@@ -75,7 +77,7 @@ def _value(text: str) -> Any:
     try:
         return json.loads(text)  # YAML takes the 1e-07 of JSON for a word
     except ValueError:
-        return yaml.safe_load(text)
+        return parsed(text)
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from ..training.errors import UsageError
+from ..training.errors import UsageError, parsed
 from .compare import Comparison, comparisons
 from .metrics import Metric, metric
 
@@ -183,12 +183,11 @@ def read(
     """
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).replace("\n", " ")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: {reason}") from error
     try:
-        return _experiment(path, text, content, size, library, seeds, extra or {})
+        return _experiment(path, text, parsed(text), size, library, seeds, extra or {})
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -203,14 +202,17 @@ def _experiment(
     base, name = plan.get("base"), plan.get("study")
     if (base is None) == (name is None):
         raise UsageError("give either base, a configuration to train, or study, a function")
-    if base is not None and not Path(base).is_file():
+    if base is not None and not Path(str(base)).is_file():
         raise UsageError(f"base: no such file: {base}")
-    options = {**plan.get("with", {}), **extra}
-    arms = {arm: {**(own or {}), **extra} for arm, own in _arms(plan).items()}
+    options = {**plan["with"], **extra}
+    arms = {
+        str(arm): {**_mapping(f"arms.{arm}", own or {}), **extra}
+        for arm, own in _arms(plan).items()
+    }
     if name is not None:
         _check_arguments(name, options, arms)
     exact = name is not None and "seed" not in parameters(name)
-    metrics = {key: metric(value) for key, value in _table("metrics", plan).items()}
+    metrics = {str(key): metric(value) for key, value in _table("metrics", plan).items()}
     return Experiment(
         name=path.stem,
         sections=tuple(tag[1].split(", ")),
@@ -222,7 +224,7 @@ def _experiment(
         seeds=(0,) if exact else _seeds(plan.get("seeds", 5) if seeds is None else seeds),
         metrics=metrics,
         compare=comparisons(plan.get("compare"), list(arms), list(metrics)),
-        figure=plan.get("figure") or {},
+        figure=_mapping("figure", plan.get("figure") or {}),
         library=library,
         size=size,
     )
@@ -237,9 +239,10 @@ def _sized(content: Any, size: Size) -> dict[str, Any]:
     for key in ("claim", "metrics", "compare"):
         if not plan.get(key):
             raise UsageError(f"{key} is missing")
-    change = content.get(size) or {}
+    change = _mapping(size, content.get(size) or {})
     _known(f"{size}.", change, SIZED)
-    return {**plan, **change, "with": {**plan.get("with", {}), **change.get("with", {})}}
+    given = [_mapping("with", part.get("with") or {}) for part in (plan, change)]
+    return {**plan, **change, "with": {**given[0], **given[1]}}
 
 
 def _known(place: str, given: Options, known: set[str]) -> None:
@@ -253,9 +256,13 @@ def _known(place: str, given: Options, known: set[str]) -> None:
 
 
 def _table(key: str, plan: Options) -> dict[str, Any]:
-    if not isinstance(plan[key], dict):
-        raise UsageError(f"{key} must be a mapping, got {plan[key]!r}")
-    return plan[key]
+    return _mapping(key, plan[key])
+
+
+def _mapping(key: str, given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise UsageError(f"{key} must be a mapping, got {given!r}")
+    return given
 
 
 def _arms(plan: Options) -> dict[str, Options | None]:
@@ -278,7 +285,7 @@ def _spoken(key: str, value: Any) -> str:
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
-    if not isinstance(seeds, int) or seeds < 1:
+    if type(seeds) is not int or seeds < 1:
         raise UsageError(f"seeds must be a whole number from 1 on, got {seeds!r}")
     return tuple(range(seeds))
 

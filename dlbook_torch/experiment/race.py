@@ -8,6 +8,7 @@ hardly ever points to the minimum at (0, 0), which is why plain SGD zigzags.
 
 import argparse
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -272,4 +273,4 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         parser.error(f"argument --out: cannot write to {given.out}: {error.strerror}")
     print(picture)
-    print(f"tensorboard --logdir {folder}")
+    print(f"tensorboard --logdir {shlex.quote(str(folder))}")

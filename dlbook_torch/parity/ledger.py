@@ -225,6 +225,9 @@ def parsed(args: list[str] | None) -> argparse.Namespace:
         torch.empty(0, device=given.device, dtype=getattr(torch, given.dtype))
     except Exception as error:
         parser.error(f"--device {given.device} with {given.dtype}: {str(error).splitlines()[0]}")
+    for option, file in (("--json", given.json), ("--markdown", given.markdown)):
+        if file and (file.is_dir() or not file.parent.is_dir()):
+            parser.error(f"{option} {file}: there can be no such file")
     if given.markdown and given.markdown.exists():
         old = given.markdown.read_text(encoding="utf-8")
         if not (START in old and END in old) and not old.startswith(f"| {HEADS[0]} |"):

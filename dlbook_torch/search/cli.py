@@ -1,6 +1,7 @@
 """The command line: ``dlbook-search --config configs/search/digits_mlp.yaml``."""
 
 import argparse
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,6 +49,9 @@ def main(args: Sequence[str] | None = None) -> None:
             sys.exit(128 + stop.number)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -186,8 +190,9 @@ def conclude(plan: Plan, study: optuna.Study, out: Path) -> None:
     picture = out / "ranges.png"
     ranges_figure(plan, study).savefig(picture, dpi=120)
     file = write_best(plan, best, out)
-    print(f"{picture}\ntensorboard --logdir {out / TRIALS}        (page HParams)")
-    print(f"python scripts/train.py fit --config {file}")
+    board, best_file = (shlex.quote(str(path)) for path in (out / TRIALS, file))
+    print(f"{picture}\ntensorboard --logdir {board}        (page HParams)")
+    print(f"python scripts/train.py fit --config {best_file}")
 
 
 def table(plan: Plan, study: optuna.Study, best: optuna.trial.FrozenTrial) -> Table:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from optuna.distributions import distribution_to_json
 
-from ..training.errors import UsageError, check_config_files
+from ..training.errors import Loader, UsageError, check_config_files, parsed
 from .space import Space, meaning, read_space
 
 REQUIRED = ("base", "epochs", "rounds", "trials", "score", "space")
@@ -20,11 +19,11 @@ DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "ma
 OWN = ("trainer.max_epochs", "seed_everything")  # what the search itself sets
 
 
-class Loader(yaml.SafeLoader):
+class Numbers(Loader):
     """YAML in which 1e-6 is a number, as it is on the command line; PyYAML wants 1.0e-6."""
 
 
-Loader.add_implicit_resolver(
+Numbers.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
@@ -120,7 +119,7 @@ def read_plan(file: Path, **instead: Any) -> Plan:
 
 def _load(file: Path) -> dict[str, Any]:
     check_config_files(["--config", str(file)])
-    return yaml.load(file.read_text(encoding="utf-8"), Loader)
+    return parsed(file.read_text(encoding="utf-8"), Numbers)
 
 
 def _plan(file: Path, given: dict[str, Any]) -> Plan:
@@ -134,7 +133,7 @@ def _plan(file: Path, given: dict[str, Any]) -> Plan:
         if type(given[key]) is not int or given[key] < 1:
             raise UsageError(f"{key}: expected a whole number from 1, got {given[key]!r}")
     keep, prune = given.get("keep", 0.5), given.get("prune", False)
-    if not isinstance(keep, int | float) or not 0 < keep <= 1:
+    if type(keep) not in (int, float) or not 0 < keep <= 1:
         raise UsageError(f"keep: expected a number above 0 and at most 1, got {keep!r}")
     if not isinstance(prune, bool):
         raise UsageError(f"prune: expected true or false, got {prune!r}")
@@ -162,7 +161,7 @@ def _score(score: Any) -> tuple[str, str]:
     metric, direction = score["metric"], score["direction"]
     if not str(metric).startswith("val/"):
         raise UsageError(f"score: expected a metric of the validation data (val/), got {metric!r}")
-    if direction not in DIRECTIONS:
+    if direction not in list(DIRECTIONS):
         raise UsageError(f"score: expected the direction min or max, got {direction!r}")
     return metric, direction
 

@@ -52,7 +52,10 @@ def _range(name: str, given: Any) -> BaseDistribution:
 def _choice(name: str, values: Any) -> CategoricalDistribution:
     if not isinstance(values, list) or len(values) < 2:
         raise UsageError(f"space: {name}: choice needs a list of two or more, got {values!r}")
-    texts = [json.dumps(value) for value in values]
+    try:
+        texts = [json.dumps(value) for value in values]
+    except (TypeError, ValueError) as error:  # a date; a list that holds itself
+        raise UsageError(f"space: {name}: choice: {error}") from error
     if len(set(texts)) < len(texts):
         raise UsageError(f"space: {name}: choice has the same value twice: {values}")
     return CategoricalDistribution(

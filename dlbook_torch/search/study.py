@@ -40,6 +40,7 @@ def open_storage(where: str) -> BaseStorage:
         try:
             if "://" in where:
                 return RDBStorage(where)
+            _refuse_what_is_no_journal(Path(where))
             Path(where).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(JournalFileBackend(where))
         except (SQLAlchemyError, OptunaError, ImportError, OSError) as error:
@@ -50,21 +51,34 @@ def open_storage(where: str) -> BaseStorage:
     raise AssertionError
 
 
+def _refuse_what_is_no_journal(file: Path) -> None:
+    """Raise UsageError for a file with other content, to whose end Optuna would write."""
+    if file.is_file():
+        with file.open("rb") as lines:
+            first = lines.readline(100)
+        if first and not first.startswith(b'{"op_code"'):
+            raise UsageError(f"--storage {file}: there is no journal of Optuna's in it")
+
+
 def open_study(
     plan: Plan, storage: BaseStorage | None = None, sampler: str = "narrowing", seed: int = 0
 ) -> optuna.Study:
     """Begin the study of this plan, or go on with it; without a storage, in memory.
 
-    Raises: UsageError if the storage has a study of this name that is another one.
+    Raises: UsageError if the storage has a study of this name that is another one, or no studies
+        but something else.
     """
-    study = optuna.create_study(
-        study_name=plan.name,
-        storage=storage,
-        sampler=SAMPLERS[sampler](plan, seed),
-        pruner=optuna.pruners.MedianPruner() if plan.prune else optuna.pruners.NopPruner(),
-        direction=DIRECTIONS[plan.direction],
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=plan.name,
+            storage=storage,
+            sampler=SAMPLERS[sampler](plan, seed),
+            pruner=optuna.pruners.MedianPruner() if plan.prune else optuna.pruners.NopPruner(),
+            direction=DIRECTIONS[plan.direction],
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError) as error:  # of a journal that is none
+        raise UsageError(f"--storage holds no studies: {error}") from error
     identity = {"plan": plan.identity, "sampler": sampler, "seed": seed}
     for key, value in identity.items():
         known = study.user_attrs.get(key, value)

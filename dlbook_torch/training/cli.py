@@ -1,5 +1,6 @@
 """The command line: ``dlbook-train fit --config configs/ch07/digits_convnet.yaml``."""
 
+import io
 import os
 import sys
 
@@ -55,6 +56,9 @@ def main(args: list[str] | None = None) -> None:
     if not args or {"-h", "--help"} & set(args):
         print(HELP, end="")
         return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may be no text
     try:
         check_config_files(args)
         from .run import run  # takes seconds, so only now

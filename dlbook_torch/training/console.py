@@ -1,8 +1,9 @@
 """What a run shows while it runs: a progress bar, and nothing else."""
 
 import logging
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,8 +49,20 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", pattern)
         for logger in loggers:
             logger.setLevel(logging.WARNING)
+        hook, threading.excepthook = threading.excepthook, _but_tensorboard(threading.excepthook)
         try:
             yield
         finally:
+            threading.excepthook = hook
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _but_tensorboard(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """Leave out the thread that writes curves: its error is raised again at the next value."""
+
+    def heard(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("tensorboard."):
+            hook(args)
+
+    return heard

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +23,8 @@ CLASS = re.compile(r"given class_path '([\w.]+)'|Got value: Namespace\(class_pat
 EXPECTED = re.compile(r"Expected an? (<class '[\w.]+'>|typing\.Literal\[.*?\])")
 VALUE = re.compile(r"(?:Given|Got) value: (.*?)(?:\. Got value.*)?$", re.MULTILINE)
 BOOKKEEPING = re.compile(
-    r"\s*(Does not validate|Subtypes:|Errors:|Given value|- Expected a <class 'NoneType'>)"
+    r"\s*(Does not validate|Subtypes:|Errors:|Given value|- Expected a <class 'NoneType'>"
+    r"|Exception raised from|frame #\d)"
 )
 
 
@@ -34,6 +36,48 @@ class RunFailed(Exception):
     """A run that ended early, for a reason that the text gives whole."""
 
 
+class Loader(yaml.SafeLoader):
+    """YAML that refuses a list inside itself, and the same key twice: PyYAML takes the second."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        """Return the document, each part of it whole before what it stands in."""
+        self.deep_construct = True
+        return super().construct_document(node)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping.
+
+        Raises: ConstructorError for a key that stands in it twice.
+        """
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"{key.value} stands there twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parsed(text: str, loader: type[Loader] = Loader) -> Any:
+    """Return what YAML says.
+
+    Raises: UsageError in one line, without the name of the file.
+    """
+    try:
+        return yaml.load(text, loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UsageError(f"{line}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(str(error).partition("\n")[0]) from error
+    except RecursionError:
+        raise UsageError("it is nested too deeply") from None
+    except ValueError as error:  # a date without a 13th month, a number with too many digits
+        raise UsageError(str(error)) from error
+
+
 def explain(message: str, options: Iterable[str] = ()) -> str:
     """Return jsonargparse's ``message`` as a sentence; ``options`` are the known option names."""
     place = ".".join(re.findall(r'Parser key "([^"]+)"', message))
@@ -41,6 +85,10 @@ def explain(message: str, options: Iterable[str] = ()) -> str:
         return _unknown_option(place, next(filter(None, match.groups())), message, options)
     if match := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
         return f"{place}: {match[1]} has no {match[2]!r}{_near(match[2], _names(match[1]))}"
+    if match := re.search(
+        r"Expected '([\w.]+)' to be a subclass of <class '(?:\w+\.)*(\w+)", message
+    ):
+        return f"{place}: {match[1]} is not a subclass of {match[2]}"
     if match := re.search(r"No module named '[\w.]+'", message):
         return f"{place}: {match[0][0].lower()}{match[0][1:]}"
     if match := re.search(r"Import path ?([\w.]*) does not correspond to a (\w+ of \w+)", message):
@@ -57,9 +105,13 @@ def explain(message: str, options: Iterable[str] = ()) -> str:
         return f"{place}: no class {match[1]!r}; give its full path, like dlbook_torch.optim.Adam"
     if match := re.search(r"arguments are required: (.*)", message):
         missing = match[1].replace("fit.", "")
+        if place:
+            return f"{place}: nothing given for {missing}"
         return f"nothing given for {missing}; name a configuration, for example {EXAMPLE}"
     if match := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
         return f"unknown command {match[1]!r}; choose from {match[2]}"
+    if match := re.search(r"Not a valid subclass of (\w+)", message):
+        return f"{place}: that is no {match[1]}; give the class_path of one"
     return _without_bookkeeping(message)
 
 
@@ -111,13 +163,13 @@ def check_config_files(args: Sequence[str]) -> None:
 
 def _check_config_file(path: Path) -> None:
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UsageError(f"--config {path}{line}: {error.problem}") from error
+        content = parsed(path.read_text(encoding="utf-8"))
+    except UsageError as error:
+        raise UsageError(f"--config {path}, {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise UsageError(f"--config {path}: {reason}") from error
     if not isinstance(content, dict):
         raise UsageError(f"--config {path}: expected sections like trainer, model and data")
+    if not isinstance(trainer := content.get("trainer", {}), dict):
+        raise UsageError(f"--config {path}: trainer: expected its options, got {trainer!r}")

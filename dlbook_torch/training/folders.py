@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .errors import UsageError
 
+RUNS = "runs"
+LONGEST = 100  # characters of a run's name
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.yaml"  # written when the training starts, in whatever process
 
@@ -29,7 +31,10 @@ class RunFolder:
         if self.path and self.new and not (self.path / CONFIG).exists():
             shutil.rmtree(self.path, ignore_errors=True)
             with suppress(OSError):  # of a configuration that has no other runs
-                self.path.parent.rmdir()
+                for folder in self.path.parents:
+                    folder.rmdir()
+                    if folder.name == RUNS:
+                        break
 
 
 def run_name(config: str | Path | None) -> str:
@@ -55,9 +60,11 @@ def _last(parts: tuple[str, ...], name: str) -> int:
 def new_folder(runs: Path, version: str | None = None) -> Path:
     """Make and return a folder that nothing else has: ``runs/<version>``, or the time.
 
-    Raises: UsageError if a version was asked for and exists.
+    Raises: UsageError if a version was asked for and exists, or is no name of a folder.
     """
-    if version:
+    if version is not None:
+        if version in ("", "..") or Path(version).name != version or len(version) > LONGEST:
+            raise UsageError(f"--run {version}: expected a name for a folder in {runs}")
         try:
             (runs / version).mkdir(parents=True)
         except FileExistsError:

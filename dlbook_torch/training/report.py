@@ -1,5 +1,6 @@
 """What a run says at its end: a small table, the verdict, and how to look at the curves."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,5 +79,5 @@ def print_report(
 def print_way_on(folder: Path, scores: Mapping[str, float]) -> None:
     """Print the command and the address that show the curves."""
     metrics = metric_names(scores)
-    print(f"\ntensorboard --logdir {folder}")
+    print(f"\ntensorboard --logdir {shlex.quote(str(folder))}")
     print(board_url([*metrics, *(f"gap/{metric}" for metric in metrics)]))

@@ -15,6 +15,10 @@ from .whole import damage, newest_whole
 # What a scheduler has lived through, as opposed to what it was configured to do.
 PROGRESS = {"last_epoch", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i"}
 
+# What a checkpoint of a training has beside its weights.
+TRAINING = {"epoch", "global_step", "loops", "lr_schedulers", "optimizer_states"}
+TRAINING |= {"pytorch-lightning_version"}
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the contents of a Lightning checkpoint.
@@ -28,9 +32,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # pickle and torch each have their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"--ckpt_path {path}: not a readable checkpoint ({reason})") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise UsageError(f"--ckpt_path {path}: not a Lightning checkpoint, it has no state_dict")
+    weights = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(w, torch.Tensor) for name, w in weights.items()
+    ):
+        raise UsageError(
+            f"--ckpt_path {path}: not a Lightning checkpoint, it has no state_dict of tensors"
+        )
     return checkpoint
+
+
+def refuse_weights_alone(checkpoint: dict[str, Any], path: Path) -> None:
+    """Raise UsageError if the checkpoint has no training to go on with."""
+    missing = sorted(TRAINING - checkpoint.keys())
+    try:
+        epochs_done(checkpoint)
+    except (KeyError, TypeError, ValueError):
+        missing = missing or ["loops"]
+    if missing:
+        raise UsageError(
+            f"--ckpt_path {path}: no training to go on with, it has no {', '.join(missing)}"
+        )
 
 
 def _other(path: Path) -> str:

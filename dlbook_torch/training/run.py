@@ -29,7 +29,13 @@ from .logger import CurveLogger
 from .parser import ShortErrorParser
 from .processes import SyncBatchNorm, Together, together
 from .report import print_scores
-from .resume import ConfigurationWins, epochs_done, read_checkpoint, refuse_other_network
+from .resume import (
+    ConfigurationWins,
+    epochs_done,
+    read_checkpoint,
+    refuse_other_network,
+    refuse_weights_alone,
+)
 from .start import Start
 from .whole import WholeFiles
 
@@ -45,6 +51,18 @@ DEFAULTS = {
     "log_every_n_steps": 1,
     "enable_model_summary": False,
 }
+
+# Of options that Lightning takes as they are, and stumbles over later, or ignores.
+AT_LEAST = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "gradient_clip_val": 0,
+    "log_every_n_steps": 0,
+    "num_sanity_val_steps": -1,
+}
+# What is wrong with the configuration, as we, torch and Lightning say it before the first step:
+# a network that does not fit the data is a RuntimeError, a missing accelerator an ImportError.
+WRONG = (ValueError, TypeError, RuntimeError, IndexError, ImportError, OSError)
 
 
 class TrainingCLI(LightningCLI):
@@ -110,10 +128,15 @@ class TrainingCLI(LightningCLI):
         if self.settings.ckpt_path:
             path = find_checkpoint(str(self.settings.ckpt_path), self.runs)
             self.checkpoint, self.settings.ckpt_path = read_checkpoint(path), str(path)
+            if self.subcommand == "fit":
+                refuse_weights_alone(self.checkpoint, path)
 
     def _instantiate_trainer(
         self, config: dict[str, Any], callbacks: list[L.Callback]
     ) -> L.Trainer:
+        for name, least in AT_LEAST.items():
+            if config[name] is not None and config[name] < least:
+                raise ValueError(f"trainer.{name} must be at least {least}, got {config[name]}")
         monitors = [monitor for monitor in callbacks if monitor is not None]
         callbacks = []
         if self.subcommand == "fit":
@@ -260,13 +283,13 @@ def run(args: list[str]) -> TrainingCLI:
     try:
         with quiet(), together():
             return TrainingCLI(args, folder)
-    except (ValueError, OSError, MisconfigurationException) as error:
+    except (*WRONG, MisconfigurationException) as error:
         if isinstance(error, BrokenPipeError):
             raise
         if folder.trained:
             if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
-                name = f" {error.filename}" if error.filename else ""
-                raise RunFailed(f"cannot write{name}: {error.strerror}") from error
+                name = error.filename or folder.path  # TensorBoard's errors have no name
+                raise RunFailed(f"cannot write {name}: {error.strerror}") from error
             raise
         raise UsageError(explain(str(error))) from error
     except SystemExit as end:

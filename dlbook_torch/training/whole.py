@@ -45,8 +45,10 @@ class WholeFiles(TorchCheckpointIO):
                 new.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.filename:
                 raise
-            number = error.errno if isinstance(error, OSError) else None
-            raise OSError(number, str(error.args[-1]), str(target)) from error
+            # the writer's own error stands in front of the disk's, which says what is wrong
+            first = error.__context__ if isinstance(error.__context__, OSError) else error
+            number = first.errno if isinstance(first, OSError) else None
+            raise OSError(number, str(first.args[-1]), str(target)) from error
 
 
 def _keep_name(folder: Path) -> None:
@@ -68,7 +70,7 @@ def damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
-    except Exception as error:  # reading garbage, zipfile raises nearly anything
+    except Exception as error:  # zipfile has another one for nearly every byte
         return str(error) or type(error).__name__
     return f"the checksum of {bad} is wrong" if bad else None
 

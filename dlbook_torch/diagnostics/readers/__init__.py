@@ -78,7 +78,7 @@ def _tables(path: Path) -> Iterator[Path]:
     if named or tensorboard.event_folders(path):
         yield from named
         return
-    yield from (path / name for name in tables.candidates(p.name for p in path.iterdir()))
+    yield from (path / n for n in tables.candidates(p.name for p in path.iterdir() if p.is_file()))
 
 
 def _is_summary(log: Log) -> bool:

@@ -121,13 +121,13 @@ def _parsed(path: Path, text: str) -> tuple[Any, list[str]]:
     """The value of a JSON file, or the list of its lines."""
     try:
         return json.loads(text), []
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         lines = [line for line in text.splitlines() if line.strip()]
         rows = []
         for i, line in enumerate(lines):
             try:
                 rows.append(json.loads(line))
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 if rows and i == len(lines) - 1 and all(isinstance(row, dict) for row in rows):
                     return rows, ["the last line breaks off and is left out"]
                 raise LogError(path, f"is broken JSON: {_where(error)}") from None
@@ -137,7 +137,9 @@ def _parsed(path: Path, text: str) -> tuple[Any, list[str]]:
 def _where(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} in line {error.lineno}"
-    return "it is nested too deeply"
+    return (
+        "it is nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+    )
 
 
 def _transposed(path: Path, columns: Mapping[str, list[Any]]) -> Rows:
