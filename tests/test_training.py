@@ -253,9 +253,10 @@ def test_the_random_states_come_back():
     wanted = draw()
     draw()
     state.on_load_checkpoint(None, None, torch.load("state.ckpt", weights_only=True))
-    state.on_train_batch_start(None, None, None, 0)
+    fitting = trainer(state)
+    state.on_train_start(fitting, None)
     assert draw() == wanted
-    state.on_train_batch_start(None, None, None, 1)  # once is enough
+    state.on_train_start(fitting, None)  # once is enough
     assert draw() != wanted
 
 
