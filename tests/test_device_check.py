@@ -11,6 +11,7 @@ from dlbook_torch.bench.device import ABSENT, FAILED, OK, SKIPPED, Check, NotSup
 from dlbook_torch.diagnostics.stats import Record, Seen
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import CASES, RULES
+from dlbook_torch.parity.checks.base import differentiable, enterable, run
 
 
 def raises(error):
@@ -152,7 +153,7 @@ def test_the_refusal_of_float64_is_noticed():
         torch.ones(2).double()
 
 
-ASKS = {"Upsample", "UpsamplingBilinear2d"}  # take float64 except on MPS: they ask for the device
+ASKS = {"Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d"}  # float64, except on MPS
 
 
 @pytest.mark.parametrize("name", sorted({case.name for case in CASES} - ASKS))
@@ -161,7 +162,7 @@ def test_no_layer_needs_float64_for_float32(name):
         ours, _ = case.twins(torch.float32)
         inputs = case.inputs(torch.float32)
         with NoFloat64():
-            results = checks.differentiable(checks.run(ours, checks.enterable(ours, inputs)))
+            results = differentiable(run(ours, enterable(ours, inputs)))
             for y in results:
                 y.sum().backward(retain_graph=True)
 

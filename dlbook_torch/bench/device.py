@@ -198,13 +198,13 @@ def against_torch(device: str, batches: int) -> str:
 
 
 def resumed(device: str) -> str:
-    """Two epochs with dropout, and one and then another: the same checkpoint to the last bit.
+    """Three epochs with dropout, and one and then two more: the same checkpoint to the last bit.
 
     Raises: AssertionError with what differs.
     """
     with TemporaryDirectory() as folder:
         once, twice = Path(folder, "once"), Path(folder, "twice")
-        same = ["--trainer.deterministic=true", "--trainer.max_epochs=2"]
+        same = ["--trainer.deterministic=true", "--trainer.max_epochs=3"]
         try:
             train(DROPOUT, device, once, *same)
             train(DROPOUT, device, twice, *same, "--trainer.max_epochs=1")
@@ -459,13 +459,14 @@ def show(checks: Sequence[Check], title: str) -> list[Row]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     )
     task = bar.add_task("", total=len(checks))
-    with Live(Group(table, bar), console=console, redirect_stdout=False, redirect_stderr=False):
+    whole = Group(table, bar)
+    with Live(whole, console=console, redirect_stdout=False, redirect_stderr=False) as live:
         for check in checks:
             bar.update(task, description=check.what)
             rows.append(row := tried(check))
             table.add_row(*map(escape, row.cells()), style=STYLES[row.outcome])
             bar.advance(task)
-        bar.update(task, visible=False)
+        live.update(table)
     return rows
 
 
