@@ -125,15 +125,16 @@ def parity(device: str, dtype: str, names: Sequence[str | None] = (None,)) -> st
 
 def missing_data(config: str) -> str | None:
     """The data set of a configuration, if its files are not on this machine."""
-    from ..data.files import data_root
+    from ..data.files import RawFiles, data_root  # takes seconds
 
     module, _, name = yaml.safe_load((ROOT / config).read_text())["data"]["class_path"].rpartition(
         "."
     )
-    files = getattr(getattr(import_module(module), name), "files", None)
+    files: RawFiles | None = getattr(getattr(import_module(module), name), "files", None)
+    if files is None:
+        return None
     try:
-        if files is not None:
-            files.locate(data_root())
+        files.locate(data_root())
     except FileNotFoundError:
         return files.name
     return None

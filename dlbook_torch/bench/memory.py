@@ -75,7 +75,8 @@ def watch(steps: int, config: str = CONFIG) -> tuple[list[Sample], int]:
         place = [f"--trainer.default_root_dir={folder}", "--trainer.accelerator=cpu"]
         quiet = ["--trainer.enable_progress_bar=false", f"--trainer.callbacks+={json.dumps(spy)}"]
         done = run(["fit", f"--config={config}", *length, *place, *quiet])
-        (resident,) = (x for x in done.trainer.callbacks if isinstance(x, Resident))
+        callbacks: list[L.Callback] = done.trainer.callbacks  # type: ignore[attr-defined]
+        (resident,) = (x for x in callbacks if isinstance(x, Resident))
         return resident.samples, event_bytes(Path(folder))
 
 
