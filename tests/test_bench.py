@@ -130,11 +130,11 @@ def test_a_training_with_all_monitors_keeps_no_tensor_of_a_past_epoch(monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(memory.Resident, "on_train_epoch_end", count)
     config = str(Path(__file__).parents[1] / memory.CONFIG)
-    samples, size = memory.watch(240, config)
-    assert [step for step, _ in samples] == list(range(1, 241))
-    assert len(counts) == 12
-    assert max(counts[5:]) == min(counts[5:])
-    assert 0 < events[5] < events[-1] <= size
+    samples, size = memory.watch(120, config)
+    assert [step for step, _ in samples] == list(range(1, 121))
+    assert len(counts) == 6
+    assert max(counts[2:]) == min(counts[2:])
+    assert 0 < events[2] < events[-1] <= size
     assert not list(tmp_path.iterdir())
 
 
