@@ -147,10 +147,10 @@ def train(config: str, device: str, folder: Path | str, *args: str) -> Any:
     Raises: Skipped if its data are not here; AssertionError if it has run elsewhere, or its loss
         is no number.
     """
-    from ..training.run import run  # takes seconds
-
     if name := missing_data(config):
         raise Skipped(f"the files of {name} are not on this machine")
+    from ..training.run import run  # takes seconds
+
     where = [f"--trainer.accelerator={device}", f"--trainer.default_root_dir={folder}"]
     given = ["fit", f"--config={ROOT / config}", *where, "--trainer.enable_progress_bar=false"]
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -403,9 +403,9 @@ def carried_over(device: str) -> str:
         step(*there)
         torch.save([part.state_dict() for part in there], file := BytesIO())
         file.seek(0)
-        states = torch.load(file, "cpu", weights_only=True)
-        for part, state in zip(here, states, strict=True):
-            part.load_state_dict(state)
+        weights, memory = torch.load(file, "cpu", weights_only=True)
+        here[0].load_state_dict(weights)
+        here[1].load_state_dict(memory)
         for name, w in there[0].state_dict().items():
             assert torch.equal(here[0].state_dict()[name], w.cpu()), (
                 f"{name} has changed on its way"
