@@ -469,6 +469,8 @@ def show(checks: Sequence[Check], title: str) -> list[Row]:
             table.add_row(*map(escape, row.cells()), style=STYLES[row.outcome])
             bar.advance(task)
         live.update(table)
+    if not console.is_terminal:
+        console.line()
     return rows
 
 
