@@ -1,12 +1,15 @@
 """The measurements compare like with like."""
 
 import functools
+import gc
 import itertools
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from dlbook_torch.bench import cli, data, monitor, optim
+from dlbook_torch.bench import cli, data, memory, monitor, optim
 from tests.idx import use_mnist
 
 
@@ -96,9 +99,52 @@ def test_the_monitors_watch_every_third_epoch_alone(monkeypatch, tmp_path):
     assert all(step > 0 and rest > 0 for step, rest in times.values())
 
 
+def test_growth_is_from_a_tenth_of_the_steps_to_the_end():
+    start = [(100, 900.0), (900, 950.0)]
+    early = [(1000, 100.0), (1200, 300.0), (1500, 101.0)]
+    late = [(1600, 700.0), (9400, 700.0), (9500, 105.0), (9700, 106.0), (10_000, 300.0)]
+    assert memory.growth([*start, *early, *late], 10_000) == (101, 106, pytest.approx(500 / 101))
+
+
+@pytest.mark.skipif(not memory.STATM.exists(), reason="the system does not tell a process's memory")
+def test_what_is_allocated_is_seen():
+    spy = memory.Resident(every=2)
+    spy.on_train_batch_end(SimpleNamespace(global_step=2))
+    block = torch.ones(20_000_000)
+    for step in (3, 4):
+        spy.on_train_batch_end(SimpleNamespace(global_step=step))
+    (first, before), (second, after) = spy.samples
+    assert (first, second) == (2, 4)
+    assert after - before == pytest.approx(block.nbytes / 1e6, rel=0.2)
+
+
+@pytest.mark.skipif(not memory.STATM.exists(), reason="the system does not tell a process's memory")
+def test_a_training_with_all_monitors_keeps_no_tensor_of_a_past_epoch(monkeypatch, tmp_path):
+    counts, events = [], []
+
+    def count(self, trainer, module):
+        gc.collect()
+        counts.append(sum(type(x) is torch.Tensor for x in gc.get_objects()))
+        events.append(memory.event_bytes(Path(trainer.default_root_dir)))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memory.Resident, "on_train_epoch_end", count)
+    config = str(Path(__file__).parents[1] / memory.CONFIG)
+    samples, size = memory.watch(120, config)
+    assert [step for step, _ in samples] == list(range(1, 121))
+    assert len(counts) == 6
+    assert max(counts[2:]) == min(counts[2:])
+    assert 0 < events[2] < events[-1] <= size
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "args, sentence",
-    [(["optim", "Adamm"], "no rule Adamm"), (["optim", "--rounds", "0"], "from 1, got 0")],
+    [
+        (["optim", "Adamm"], "no rule Adamm"),
+        (["optim", "--rounds", "0"], "from 1, got 0"),
+        (["memory", "--steps", "19"], "from 20, got 19"),
+    ],
 )
 def test_bad_arguments_end_with_one_sentence(args, sentence, capsys):
     with pytest.raises(SystemExit) as end:

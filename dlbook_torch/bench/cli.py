@@ -18,6 +18,9 @@ def main(args: Sequence[str] | None = None) -> None:
     rules.add_argument("--rounds", type=_rounds, default=21, help="steps of each; default: 21")
     monitors = commands.add_parser("monitor", help="what the monitors of a training cost")
     monitors.add_argument("--rounds", type=_rounds, default=5, help="trainings of each; default: 5")
+    memory = commands.add_parser("memory", help="whether a long training keeps its memory")
+    memory.add_argument("--steps", type=_steps, default=20_000, help="default: 20000")
+    memory.add_argument("--config", help="run to make; default: configs/ch07/digits_convnet.yaml")
     options = parser.parse_args(args)
 
     if options.subject == "data":
@@ -31,6 +34,10 @@ def main(args: Sequence[str] | None = None) -> None:
         from . import monitor
 
         result = monitor.table(options.rounds)
+    elif options.subject == "memory":
+        from . import memory as long_run
+
+        result = long_run.table(options.steps, options.config or long_run.CONFIG)
     else:
         from . import optim
 
@@ -40,7 +47,11 @@ def main(args: Sequence[str] | None = None) -> None:
     Console().print(result)
 
 
-def _rounds(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+def _rounds(text: str, least: int = 1) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {text}")
     return int(text)
+
+
+def _steps(text: str) -> int:
+    return _rounds(text, 20)  # of fewer there is no twentieth

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from math import isnan, nan
 from typing import Any
 
@@ -151,7 +152,8 @@ class Record:
         ]
         for device in {value.device for *_, value in places}:
             here = [place for place in places if place[2].device == device]
-            numbers = torch.stack([value.detach().double() for *_, value in here]).tolist()
+            wide = reduce(torch.promote_types, (value.dtype for *_, value in here), torch.float32)
+            numbers = torch.stack([value.detach().to(wide) for *_, value in here]).tolist()
             for (values, i, _), number in zip(here, numbers, strict=True):
                 values[i] = number
         for seen in self.layers.values():

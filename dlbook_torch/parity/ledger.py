@@ -185,10 +185,10 @@ def wide_console() -> Console:
     return console
 
 
-def renewed(text: str, content: str) -> str:
+def renewed(text: str, content: str, start: str = START, end: str = END) -> str:
     """A text with ``content`` between its markers; of a text without them nothing stays."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
+    before, start, rest = text.partition(start)
+    _, end, after = rest.partition(end)
     return f"{before}{start}\n{content}{end}{after}" if end else content
 
 

@@ -182,7 +182,8 @@ def paths(dtype: torch.dtype, device: str = "cpu") -> list[Promise]:
     """The way that an update rule takes, in one type."""
     check = partial(checks.trajectory, dtype=dtype, device=device)
     rows = every if dtype.itemsize > 2 else without_tensor_betas
-    return [Promise(f"{name_of(dtype)}-path", check, rows, dtype=name_of(dtype), required=True)]
+    required = device == "cpu"
+    return [Promise(f"{name_of(dtype)}-path", check, rows, dtype=name_of(dtype), required=required)]
 
 
 def without_tensor_betas(rows: Sequence[Rule]) -> Sequence[Rule]:

@@ -120,11 +120,12 @@ def compare(
         ours = ours.to(memory_format=way.memory_format)
     low = way.autocast or (dtype if dtype in (torch.bfloat16, torch.float16) else None)
     plain = replace(way, narrow=low, wrap=Way.wrap)
-    exact, drawn = deepcopy(ref).double(), case.inputs(way.enter or dtype, device)
+    exact, drawn = deepcopy(ref).cpu().double(), case.inputs(way.enter or dtype, device)
 
     def copied(t: Tensor, wide: bool = False) -> Tensor:
         copy = way.arrange(t.detach())
-        copy = copy.double() if wide and t.is_floating_point() else copy
+        if wide:
+            copy = copy.cpu().double() if t.is_floating_point() else copy.cpu()
         return copy.requires_grad_(t.requires_grad)
 
     def truth() -> Played:

@@ -1,4 +1,7 @@
-"""How far two results are apart, and what is too far."""
+"""How far two results are apart, and what is too far.
+
+It is measured in float64 on the CPU: not every device has that type.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,13 +20,13 @@ TOLERANCE = {
 def spacing(values: Tensor, dtype: torch.dtype) -> Tensor:
     """From each number to the next that ``dtype`` can hold, away from zero; in float64."""
     info = torch.finfo(dtype)
-    _, exponent = torch.frexp(values.abs().double().clamp(min=info.tiny))
-    return torch.ldexp(torch.full_like(values, info.eps, dtype=torch.float64), exponent - 1)
+    _, exponent = torch.frexp(values.abs().cpu().double().clamp(min=info.tiny))
+    return torch.ldexp(torch.full(values.shape, info.eps, dtype=torch.float64), exponent - 1)
 
 
 def largest(values: Tensor) -> Tensor:
     """The largest finite magnitude, in float64; of nothing it is 0."""
-    sizes = values.detach().double().abs()
+    sizes = values.detach().cpu().double().abs()
     return sizes.masked_fill(~sizes.isfinite(), 0).amax() if sizes.numel() else sizes.sum()
 
 
@@ -36,7 +39,7 @@ def distance(ours: Tensor, ref: Tensor, scale: float = 0.0) -> tuple[float, floa
     the spacing there would say nothing. Small elements are watched by the relative tolerance of
     ``assert_close``. Equal infinities and nan differ by 0; of integers the units are not counted.
     """
-    a, b = ours.detach().double(), ref.detach().double()
+    a, b = (t.detach().cpu().double() for t in (ours, ref))
     if not a.numel():
         return 0.0, 0.0
     gap = torch.where((a == b) | (a.isnan() & b.isnan()), 0, (a - b).abs()).max().item()
@@ -47,7 +50,7 @@ def distance(ours: Tensor, ref: Tensor, scale: float = 0.0) -> tuple[float, floa
 
 def roundings(t: Tensor, truth: Tensor, dtype: torch.dtype) -> float:
     """How far a result in low precision is from the truth, in roundings of its largest number."""
-    return distance(t.double(), truth)[0] / spacing(largest(truth), dtype).item()
+    return distance(t, truth)[0] / spacing(largest(truth), dtype).item()
 
 
 def assert_near(
