@@ -22,7 +22,7 @@ def workplace(tmp_path, monkeypatch):
     """The project's folder, with small files in the place of MNIST."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("DLBOOK_DATA", str(tmp_path))
-    use_mnist(monkeypatch, tmp_path, "MNIST")
+    use_mnist(monkeypatch, tmp_path, "MNIST", train=600)
 
 
 def path(name):
