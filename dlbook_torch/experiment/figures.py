@@ -45,7 +45,7 @@ def figure(results: Results) -> Figure:
     made.suptitle(
         fill(f"notes {', '.join(experiment.sections)}: {experiment.claim}", width)
         + f"\n{results.verdict}"
-        + f" by {_count(min(o.pairs for o in results.outcomes))}" * (not experiment.exact)
+        + f" ({_count(min(o.pairs for o in results.outcomes))})" * (not experiment.exact)
         + ", torch's layers and rules" * (experiment.library == "torch"),
         fontsize=10,
     )
