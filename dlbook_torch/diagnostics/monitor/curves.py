@@ -191,7 +191,7 @@ class OverfittingMonitor(Voice, EarlyStopping):
         more = {"epoch": trainer.current_epoch, "lr": self._lr, "measured": measured}
         values = joined(trainer, list(row.values()))
         self.rows.append(dict(zip(SERIES, values, strict=True)) | more)
-        self._validated = None
+        self._validated, self._earlier = None, {}
 
     def _find(self, scores: dict[str, float]) -> None:
         """Match names with metrics.
