@@ -164,7 +164,9 @@ def nodes(tmp_path_factory):
     return SimpleNamespace(first=first, second=second, folders=folders)
 
 
-LOOSE = ("values.activation_std", "values.mean_drift", "values.gradient_zero")
+LOOSE = tuple(
+    f"values.{name}" for name in ("activation_std", "mean_drift", "variance_drift", "gradient_zero")
+)
 
 
 def same_end(a, b):

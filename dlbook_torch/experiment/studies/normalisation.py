@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Generator, Tensor
@@ -136,12 +137,12 @@ def draw_distribution(results: Results) -> Figure:
     """All normalised values and those of the least normal unit, against the normal density."""
     arms = list(results.records)
     made, grid = panels(2 * len(arms), columns=2)
-    x = torch.linspace(-REACH, REACH, BINS + 1)
+    x = np.linspace(-REACH, REACH, BINS + 1)
     middle, width = (x[1:] + x[:-1]) / 2, 2 * REACH / BINS
-    normal = torch.exp(-middle.square() / 2) / (2 * torch.pi) ** 0.5
+    normal = np.exp(-(middle**2) / 2) / (2 * np.pi) ** 0.5
     for i, axes in enumerate(grid):
         numbers, key = results.numbers(arms[i // 2]), ("counts", "least")[i % 2]
-        counts = torch.tensor(numbers[key])
+        counts = np.array(numbers[key])
         axes.bar(middle, counts / counts.sum() / width, width, color="#2563c9", alpha=0.5)
         axes.plot(middle, normal, color="#d9660a", label="normal density")
         title = ("all 500 units", "the least normal unit")[i % 2]
