@@ -139,6 +139,14 @@ def test_relu6_is_a_function_too():
     assert_close(functional.relu6(x), torch.nn.functional.relu6(x))
 
 
+@pytest.mark.parametrize("name", ["Sigmoid", "Tanh", "SiLU"])
+def test_complex_numbers_are_left_to_torch(name):
+    z = torch.tensor([0.5 + 0.5j])
+    getattr(torch.nn, name)()(z)
+    with pytest.raises(NotImplementedError, match="complex64"):
+        getattr(nn, name)()(z)
+
+
 def test_tanh_keeps_its_digits_near_zero():
     x = torch.tensor([1e-12, -1e-8, 1e-5], dtype=torch.float64)
     assert_close(nn.Tanh()(x), torch.tanh(x), rtol=1e-12, atol=0)

@@ -49,6 +49,7 @@ class Sigmoid(Module):
     Written from y, the derivative stays finite where the formula's own (inf / inf) would not.
 
     Shape: ``(*)`` to ``(*)``.
+    Raises: NotImplementedError for complex numbers, which torch's takes.
     Source: notes 3.2.1. The gradient is at most 1/4 and fades to 0 on both sides (saturation).
     """
 
@@ -88,6 +89,7 @@ class Tanh(Module):
     The second form is taken for \|x\| and the sign put back: the first is inf / inf from x = 89 on.
 
     Shape: ``(*)`` to ``(*)``.
+    Raises: NotImplementedError for complex numbers, which torch's takes.
     Source: notes 3.2.2, whose closed range [-1, 1] is never reached (but by rounding).
     """
 

@@ -137,6 +137,7 @@ class SiLU(Module):
         inplace: write y over x.
 
     Shape: ``(*)`` to ``(*)``, at least -0.28; nan at minus infinity, as torch's.
+    Raises: NotImplementedError for complex numbers, which torch's takes.
     Source: notes 3.2.1, a relative.
     """
 

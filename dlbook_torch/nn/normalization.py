@@ -89,6 +89,8 @@ def layer_norm(
     x = input
     if x.is_cuda:  # autocast of the CPU leaves this layer alone
         x, weight, bias = widen(x, weight, bias)
+    if weight is not None and not x.is_floating_point():  # torch sees the mixture first
+        raise RuntimeError(f"parameters of {weight.dtype} beside {x.dtype} input")
     check_types(x, weight, bias)
     width = wide_type(x.dtype)  # sums of many small numbers
     rows = x.reshape(prod(x.shape[: -len(shape)]), prod(shape)).contiguous()
@@ -119,7 +121,7 @@ class LayerNorm(Module):
 
     Shape: ``(*, *normalized_shape)`` to the same.
     Raises: RuntimeError for an input that does not end in ``normalized_shape``, or is of another
-        type than the parameters.
+        type than the parameters; NotImplementedError for integers without any.
     Source: notes 6.4 normalize over the batch; this is the remedy where the batch is small (Ba,
         Kiros, Hinton 2016, "Layer normalization").
     """

@@ -148,7 +148,7 @@ def _sizes(
     x: Tensor, size: Size | None, scale_factor: Factor | None, recompute_scale_factor: bool | None
 ) -> tuple[Sequence[int], Sequence[float | None]]:
     """The pixels to make along every axis, and the factor, where one has to be kept to."""
-    image, rank = x.shape[2:], x.dim() - 2
+    image, rank = x.shape[2:], max(x.dim() - 2, 0)
     given = size if scale_factor is None else scale_factor
     if given is None or (size is not None and scale_factor is not None):
         raise ValueError(

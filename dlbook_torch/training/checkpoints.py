@@ -35,6 +35,7 @@ class Best(ModelCheckpoint):
         Lightning compares absolute paths: in a run folder that was moved it would forget the
         score and overwrite ``best.ckpt`` by the next epoch, however bad.
         """
+        self.current_score = state_dict["current_score"]
         best, score = Path(str(self.dirpath), "best.ckpt"), state_dict["best_model_score"]
         if score is not None and best.is_file():
             self.best_model_score = self.kth_value = score

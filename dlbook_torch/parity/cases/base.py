@@ -108,6 +108,11 @@ def x(*shape: int) -> Callable[[], tuple[Tensor, ...]]:
     return lambda: (torch.randn(shape),)
 
 
+def whole(*shape: int) -> Callable[[], tuple[Tensor, ...]]:
+    """An input of this shape and of whole numbers."""
+    return lambda: (torch.ones(shape, dtype=torch.int64),)
+
+
 def labelled(shape: tuple[int, ...], t: Any) -> Callable[[], tuple[Tensor, ...]]:
     """An input of this shape and these labels."""
     return lambda: (torch.randn(shape), torch.as_tensor(t))

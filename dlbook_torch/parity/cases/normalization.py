@@ -4,7 +4,7 @@ from inspect import signature
 
 import torch
 
-from .base import IMAGE, ROW, Case, Refused, rows, x
+from .base import IMAGE, ROW, Case, Refused, rows, whole, x
 
 HAS_BIAS = "bias" in signature(torch.nn.BatchNorm2d).parameters  # from torch 2.14 on
 
@@ -53,6 +53,15 @@ REFUSED: list[Refused] = [
     Refused("6.4", "BatchNorm2d", dict(num_features=3), x(2, 4, 5, 5), RuntimeError, "3 channels"),
     Refused("6.4", "BatchNorm3d", dict(num_features=3), x(2, 3, 4, 4), ValueError, "4D"),
     Refused("6.4", "BatchNorm3d", dict(num_features=3), x(1, 3, 1, 1, 1), ValueError, "1, 1, 1)"),
+    Refused("6.4", "LayerNorm", dict(normalized_shape=5), whole(4, 5), RuntimeError, "int64"),
+    Refused(
+        "6.4",
+        "LayerNorm",
+        dict(normalized_shape=5, elementwise_affine=False),
+        whole(4, 5),
+        NotImplementedError,
+        "int64",
+    ),
     Refused("6.4", "SyncBatchNorm", dict(num_features=3), x(3), ValueError, "1D"),
     Refused("6.4", "SyncBatchNorm", dict(num_features=0), x(2, 0, 5), ValueError, "(2, 0, 5)"),
     Refused("6.4", "SyncBatchNorm", dict(num_features=3), x(1, 3), ValueError, "(1, 3)"),

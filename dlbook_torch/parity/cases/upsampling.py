@@ -45,6 +45,7 @@ REFUSED: list[Refused] = [
     Refused("7.2", "Upsample", dict(scale_factor=0.1), x(*IMAGE), RuntimeError, "[0, 0]"),
     Refused("7.2", "Upsample", dict(size=2), x(2, 0, 6, 5), RuntimeError, "(2, 0, 6, 5)"),
     Refused("7.2", "Upsample", dict(size=2), x(4, 5), NotImplementedError, "2 axes"),
+    Refused("7.2", "Upsample", dict(scale_factor=2), x(5), NotImplementedError, "1 axes"),
     Refused("7.2", "Upsample", dict(size=2, mode="cubic"), x(*IMAGE), NotImplementedError, "cubic"),
     Refused(
         "7.2", "Upsample", dict(size=2, mode="linear"), x(*IMAGE), NotImplementedError, "linear"
