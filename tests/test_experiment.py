@@ -356,6 +356,15 @@ class TestVerdict:
             assert judge(one, tables, exact=True).mean == value
 
 
+@pytest.mark.parametrize("order", [(1.0, nan, 3.0), (nan, 1.0, 3.0), (3.0, 1.0, nan)])
+def test_a_run_that_diverged_is_never_the_best_in_whatever_order(order):
+    arms = {f"lr={i}": {0: value} for i, value in enumerate(order)}
+    for text, value in [("max", 3), ("min", 1), ("spread", nan), ("mean", nan)]:
+        (one,) = comparisons({"arm": f"{text} of lr=*", "greater than": 0}, list(arms), ["m"])
+        found = judge(one, {**arms}, exact=True).mean
+        assert found == value or (isnan(found) and isnan(value))
+
+
 class TestRun:
     def test_all_runs_are_done_and_judged(self, workplace):
         experiment = read(write(workplace))

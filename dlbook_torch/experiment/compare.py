@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import inf, isfinite
+from math import inf, isfinite, isnan, nan
 from statistics import fmean
 from typing import Any, Literal
 
@@ -13,11 +13,20 @@ from ..training.errors import UsageError
 
 Direction = Literal["greater than", "less than", "equal to"]
 DIRECTIONS: tuple[Direction, ...] = ("greater than", "less than", "equal to")
+
+
+def known(values: Sequence[float]) -> list[float]:
+    """What is a number: a run that diverged is never the best."""
+    return [value for value in values if not isnan(value)]
+
+
 TOGETHER: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
-    "max": max,
-    "min": min,
-    "spread": lambda values: max(values) - min(values),
+    "max": lambda values: max(known(values), default=nan),
+    "min": lambda values: min(known(values), default=nan),
+    "spread": lambda values: (
+        max(values) - min(values) if len(known(values)) == len(values) else nan
+    ),
 }
 GROUP = re.compile(rf"({'|'.join(TOGETHER)}) of (.+)")
 

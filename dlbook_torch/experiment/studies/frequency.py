@@ -58,7 +58,8 @@ def order(
 
     Returns: ``error``, every so many steps the size of the error's amplitude per frequency; after
         how many steps it was first below 0.1: ``low``, ``middle`` and ``high``, of the first, the
-        middle and the last frequency, the number of steps if never; ``lag``, log2 of high / low;
+        middle and the last frequency, the number of steps if never; ``lag``, log2 of high / low,
+        at least so much if ``high`` is never;
         ``x``, ``target`` and the ``fits`` at four times.
     Source: notes 4.3, remedy 6; Rahaman et al. 2019, Xu et al. 2019.
     """

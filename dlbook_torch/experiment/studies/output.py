@@ -30,7 +30,7 @@ def overflow(
     Returns: for every one of ``sizes`` the share of ``finite`` outputs and the ``error``, the
         largest distance from probabilities computed in float64 with the maximum subtracted (inf
         if one is no number); ``fails``, the first size with an error above 1e-4 (inf if none);
-        the errors ``at_100`` and ``at_1000``.
+        whether it is ``sound_at_100`` and ``sound_at_1000``, with an error up to 1e-4.
     Source: notes 3.4, whose "e^100 > 20000" is meant as e^10.
     """
     function = _softmax(library) if subtract else as_written

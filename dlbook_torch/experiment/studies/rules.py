@@ -118,7 +118,7 @@ def new_goal(
     Source: notes 6.2.3: AdaGrad's rate falls until nothing is learned any more.
     """
     generator = torch.Generator().manual_seed(seed)
-    w, goal, seen = torch.zeros(50), 10.0, []
+    w, seen = torch.zeros(50), []
     walker = _walker(rule, {"lr": lr}, w, library)
     for step in range(2 * steps):
         goal = 10.0 if step < steps else 20.0
