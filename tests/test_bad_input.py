@@ -534,6 +534,11 @@ BAD += [
         "file is not a database",
         S | {"b.db": b"no database" * 99},
     ),
+    Bad(
+        "search --config s.yaml",
+        "expected 60 features",
+        {"s.yaml": search(space={"model.net.in_features": {"choice": [60, 64]}})},
+    ),
     Bad("search --config s.yaml --out s.yaml", "error: s.yaml: File exists", S),
     Bad("search --config s.yaml --jobs 0", "expected a whole number from 1, got '0'", S),
     Bad(

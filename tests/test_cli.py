@@ -474,3 +474,21 @@ def test_the_options_in_the_help_exist(capsys):
     with pytest.raises(SystemExit) as end:
         run([*FIT, *arguments, "--print_config"])
     assert end.value.code in (0, None)
+
+
+def test_a_checkpoint_io_of_the_user_takes_the_place_of_ours():
+    given = "lightning.pytorch.plugins.io.TorchCheckpointIO"
+    done = cli_run([*FIT, "--trainer.max_epochs=1", f"--trainer.plugins={given}"])
+    assert type(done.trainer.strategy.checkpoint_io).__name__ == "TorchCheckpointIO"
+    ours = cli_run([*FIT, "--trainer.max_epochs=1"])
+    assert type(ours.trainer.strategy.checkpoint_io).__name__ == "WholeFiles"
+
+
+@pytest.mark.parametrize("flag", ["fast_dev_run=true", "num_sanity_val_steps=0"])
+def test_a_network_that_does_not_fit_is_a_sentence_without_a_validation_before(flag, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*FIT, "--model.net.in_features=60", f"--trainer.{flag}"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "expected 60 features" in said
+    assert "(RuntimeError; DLBOOK_DEBUG=1 shows where)" in said

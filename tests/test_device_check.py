@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dlbook_torch import optim
-from dlbook_torch.bench import device
+from dlbook_torch.bench import device, device_checks
 from dlbook_torch.bench.device import ABSENT, FAILED, OK, SKIPPED, Check, NotSupported, Row, Skipped
 from dlbook_torch.diagnostics.stats import Record, Seen
 from dlbook_torch.parity import checks
@@ -63,7 +63,6 @@ def test_markdown_renews_the_table_of_its_device_alone(monkeypatch, tmp_path):
     "args, sentence",
     [
         (["--device", "tpu"], "invalid choice: 'tpu'"),
-        (["--device", "cuda"], "--device cuda: "),
         (["--device", "cpu", "--markdown", "nowhere.md"], "nowhere.md has no <!-- device cpu -->"),
     ],
 )
@@ -72,6 +71,14 @@ def test_bad_arguments_end_with_one_sentence(args, sentence, capsys):
         device.main(args)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(device.torch, "empty", lambda *args, **options: raises(RuntimeError("no")))
+    with pytest.raises(SystemExit) as end:
+        device.main(["--device", "cuda"])
+    assert end.value.code == 2
+    assert "--device cuda: no" in capsys.readouterr().err
 
 
 def test_a_training_without_its_data_is_skipped(monkeypatch, tmp_path):
@@ -84,7 +91,7 @@ def test_a_training_without_its_data_is_skipped(monkeypatch, tmp_path):
 def test_every_configuration_is_in_the_plan():
     plans = [[check.what for check in device.plan("cpu", quick)] for quick in (True, False)]
     configs = {
-        f"training, {p.parent.name}/{p.stem}" for p in device.ROOT.glob("configs/ch*/*.yaml")
+        f"training, {p.parent.name}/{p.stem}" for p in device_checks.ROOT.glob("configs/ch*/*.yaml")
     }
     assert all(configs < set(plan) for plan in plans)
     assert set(plans[0]) < set(plans[1])
@@ -94,7 +101,7 @@ def test_what_mps_has_not_is_said_and_not_tried():
     by_name = {check.what: check for check in device.plan("mps")}
     for what in ("parity ledger, float64", "training, precision 64-true"):
         assert device.tried(by_name[what]) == Row(
-            what, ABSENT, device.NO_FLOAT64, pytest.approx(0, abs=1)
+            what, ABSENT, device_checks.NO_FLOAT64, pytest.approx(0, abs=1)
         )
 
 
@@ -136,8 +143,8 @@ def test_an_unfit_rule_fails_its_rows(monkeypatch):
 
 def test_dropout_that_ignores_the_seed_fails(monkeypatch):
     masks = iter(range(9))
-    monkeypatch.setattr(device.nn.Dropout, "forward", lambda self, x: x * next(masks))
-    row = device.tried(Check("", lambda: device.randomness("cpu")))
+    monkeypatch.setattr(device_checks.nn.Dropout, "forward", lambda self, x: x * next(masks))
+    row = device.tried(Check("", lambda: device_checks.randomness("cpu")))
     assert (row.outcome, row.note) == (FAILED, "the same seed gives another mask")
 
 

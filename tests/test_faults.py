@@ -462,3 +462,27 @@ def test_every_rule_trains(opt):
 def test_every_activation_is_ours():
     assert all(a.__module__.startswith("dlbook_torch") for a in seeded_run.ACTIVATIONS.values())
     assert isinstance(network(plain(), TASKS["digits"])[1], nn.Linear)
+
+
+def test_a_narrower_plan_keeps_the_runs_of_a_wider_one(tmp_path, monkeypatch):
+    path, trained = tmp_path / "runs.jsonl.gz", []
+
+    def fake(plan, jobs):
+        for name, (label, c) in plan.items():
+            trained.append(name)
+            yield {"id": name, "label": label, "config": json.loads(json.dumps(c.as_dict()))}
+
+    monkeypatch.setattr(cache, "generated", fake)
+    wide = {name: ("healthy", plain()) for name in "abc"}
+    cache.complete(path, wide)
+    assert [run["id"] for run in cache.complete(path, {"b": wide["b"]})] == ["b"]
+    assert [run["id"] for run in cache.complete(path, wide)] == list("abc")
+    assert trained == list("abc")
+
+
+def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "runs.jsonl.gz"
+    path.write_text("mine")
+    with pytest.raises(OSError, match="gzip"):
+        cache.load(path)
+    assert path.read_text() == "mine"

@@ -225,15 +225,14 @@ def test_batchnorm_that_does_not_share_trains_something_else_and_is_told(one, tw
 
 def test_the_first_process_alone_speaks_and_writes(one, two):
     for name in KINDS:
-        files = {
-            re.sub(r"tfevents.*", "tfevents", str(path.relative_to(where / name)))
+        alone, shared = (
+            {
+                re.sub(r"tfevents.*", "tfevents", str(path.relative_to(where / name)))
+                for path in (where / name).rglob("*")
+            }
             for where in (one.folder, two.folder)
-            for path in (where / name).rglob("*")
-        }
-        assert files == {
-            re.sub(r"tfevents.*", "tfevents", str(path.relative_to(one.folder / name)))
-            for path in (one.folder / name).rglob("*")
-        }
+        )
+        assert alone == shared
         events = [path.name for path in (two.folder / name).rglob("*tfevents*")]
         assert events
         assert {int(event.split(".")[-2]) for event in events} == {two.pid}
@@ -328,11 +327,14 @@ def test_children_that_end_well_are_no_death(at_once):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait(60)
     processes.CHILDREN.append(child)
+    asked = subprocess.Popen([sys.executable, "-c", "raise SystemExit(143)"])  # by SIGTERM
+    asked.wait(60)
+    processes.CHILDREN.append(asked)
     assert processes._dead() == ""
     bad = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     bad.wait(60)
     processes.CHILDREN.append(bad)
-    assert processes._dead() == "process 2 of 3 ended with exit code 3, and the run with it"
+    assert processes._dead() == "process 3 of 4 ended with exit code 3, and the run with it"
 
 
 def test_an_orphan_ends(at_once, monkeypatch, capsys):
@@ -346,10 +348,13 @@ def test_an_orphan_ends(at_once, monkeypatch, capsys):
     assert capsys.readouterr().err == "error: the main process has died\n"
 
 
-def test_an_error_of_its_own_is_left_as_it_is(at_once):
+def test_an_error_of_its_own_is_left_as_it_is(at_once, monkeypatch):
     with pytest.raises(RuntimeError, match="shapes"), processes.together():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     sentence = r"cannot be reached: Connection closed by peer$"
+    with pytest.raises(RuntimeError, match="closed by peer"), processes.together():
+        raise RuntimeError("Connection closed by peer\nand more")  # nobody was there yet
+    monkeypatch.setattr(processes.Together, "met", True)
     with pytest.raises(RunFailed, match=sentence), processes.together():
         raise RuntimeError("Connection closed by peer\nand more")
 

@@ -397,6 +397,9 @@ def test_a_trial_that_breaks_is_recorded_and_the_others_go_on(small, monkeypatch
     assert {t.user_attrs["error"] for t in failed} == {"MemoryError: too wide"}
     cli.conclude(plan, study, tmp_path)
     assert f"{len(failed)} trials failed" in capsys.readouterr().out
+    best = best_so_far(plan, study)  # a failed one took its place in a comparison, too
+    assert len(best) == 10
+    assert best[-1] == 1.0
 
 
 def test_a_search_without_any_score_ends_with_1(small, tmp_path, monkeypatch, capsys):

@@ -15,14 +15,21 @@ Plan = Mapping[str, tuple[str, Config]]
 
 
 def load(path: Path) -> list[Run]:
-    """The runs of a file; what an interruption has left of its last line is dropped."""
+    """The runs of a file; what an interruption has left of its last line is dropped.
+
+    Raises: OSError for a file that cannot be read, or is none of ours.
+    """
     found: list[Run] = []
     if not path.exists():
         return found
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             found.extend(json.loads(line) for line in lines)
-    except (EOFError, OSError, zlib.error, ValueError):
+    except gzip.BadGzipFile:
+        if not found:
+            raise
+        save(path, found)
+    except (EOFError, zlib.error, ValueError):
         save(path, found)
     return found
 
@@ -37,7 +44,7 @@ def save(path: Path, runs: Iterable[Run]) -> None:
 
 
 def append(path: Path, run: Run) -> None:
-    """Add one run, whole or not at all."""
+    """Add one run; of one that is cut short, :func:`load` drops the rest."""
     with gzip.open(path, "at", encoding="utf-8") as file:
         file.write(_line(run))
 
@@ -47,9 +54,9 @@ def _line(run: Run) -> str:
 
 
 def current(runs: Iterable[Run], plan: Plan) -> list[Run]:
-    """Those that the plan asks for, with the settings it asks for."""
+    """Those that have the settings that the plan asks for, or are not asked for."""
     wanted = {name: json.loads(json.dumps(c.as_dict())) for name, (_, c) in plan.items()}
-    return [run for run in runs if wanted.get(run["id"]) == run["config"]]
+    return [run for run in runs if wanted.get(run["id"], run["config"]) == run["config"]]
 
 
 def generated(plan: Plan, jobs: int = 1) -> Iterator[Run]:
@@ -77,11 +84,15 @@ def complete(
     jobs: int = 1,
     watch: Callable[[Iterable[Run], int], Iterable[Run]] = lambda runs, total: runs,
 ) -> list[Run]:
-    """Load the file, train what is missing, and add every run as soon as it is there."""
+    """Load the file, train what is missing, and add every run as soon as it is there.
+
+    Runs with other settings than planned are dropped from the file, those not planned are kept.
+    """
     old = load(path)
-    runs = current(old, plan)
-    if len(runs) < len(old):
-        save(path, runs)
+    kept = current(old, plan)
+    if len(kept) < len(old):
+        save(path, kept)
+    runs = [run for run in kept if run["id"] in plan]
     path.parent.mkdir(parents=True, exist_ok=True)
     there = {run["id"] for run in runs}
     rest = {name: entry for name, entry in plan.items() if name not in there}

@@ -1,6 +1,7 @@
 """Does a long run keep its memory? The process while the real command trains, step by step."""
 
 import json
+import os
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -16,7 +17,7 @@ from .machine import machine
 
 CONFIG = "configs/ch07/digits_convnet.yaml"
 STATM = Path("/proc/self/statm")  # sizes of this process in pages; the second is what is resident
-PAGE = 4096
+PAGE = os.sysconf("SC_PAGE_SIZE")
 MB = 1e6
 Sample = tuple[int, float]  # step, resident MB
 

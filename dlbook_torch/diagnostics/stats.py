@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import torch
@@ -192,8 +192,7 @@ class Record:
 
 
 def _mean(values: list[float]) -> float:
-    known = [value for value in values if not isnan(value)] or [nan]
-    return sum(known) / len(known) if len(known) == len(values) else nan
+    return sum(values) / len(values) if values else nan
 
 
 def _share(units: Tensor) -> float:

@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..training.errors import UsageError
+from ..training.errors import UsageError, told
 from .plan import FOLDER, Experiment, find, read
 
 HELP = """\
@@ -35,17 +35,12 @@ Exit codes: 0 done, 1 runs failed, 2 something given is wrong, 130 Ctrl-C (go on
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line ``args``, by default the process's own."""
     given = parser().parse_args(args)
-    try:
-        sys.exit(_do(given))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; to go on: the same command with --resume", file=sys.stderr)
-        sys.exit(130)
+    with told():
+        try:
+            sys.exit(_do(given))
+        except KeyboardInterrupt:
+            print("stopped; to go on: the same command with --resume", file=sys.stderr)
+            raise
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..training.errors import UsageError
+from ..training.errors import UsageError, told
 from .figures import figure
 from .plan import Experiment, find, read
 from .results import collect
@@ -35,20 +35,12 @@ def main(args: Sequence[str] | None = None) -> None:
     given = parser.parse_args(args)
     if given.jobs < 1:
         parser.error(f"argument --jobs: must be at least 1, got {given.jobs}")
-    try:
+    with told():
         experiments = [read(path, given.size, given.library) for path in find([])]
         chosen = [e for e in experiments if in_sections(e, given.section)]
         if not chosen:
             raise UsageError(f"no experiment belongs to notes {' or '.join(given.section)}")
         drawn = draw(chosen, given.runs, given.out, given.jobs)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     print(*drawn, sep="\n")
     sys.exit(0 if len(drawn) > len(chosen) else 1)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..training.errors import UsageError
+from ..training.errors import UsageError, told
 from .compare import compare, write
 from .figure import ranges_figure
 from .plan import Plan, read_plan
@@ -37,7 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     given = _parser().parse_args(args)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
+    with told():
         plan = read_plan(given.config, rounds=given.rounds, trials=given.trials)
         with Stop() as stop:
             if given.action == "compare":
@@ -47,14 +47,6 @@ def main(args: Sequence[str] | None = None) -> None:
         if stop.number:
             print("stopped; the same command goes on", file=sys.stderr)
             sys.exit(128 + stop.number)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

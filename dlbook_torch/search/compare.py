@@ -14,8 +14,7 @@ from scipy import stats
 
 from .figure import comparison_figure
 from .plan import Plan
-from .sampler import finished
-from .study import SAMPLERS, open_study, search
+from .study import SAMPLERS, counts, open_study, search
 from .trial import Stop
 
 START, END = "<!-- search-compare -->", "<!-- /search-compare -->"
@@ -66,10 +65,11 @@ def compare(
 
 
 def best_so_far(plan: Plan, study: optuna.Study) -> NDArray[np.float64]:
-    """Return the best score after every finished trial, NaN before the first one."""
+    """Return the best score after every trial that took a place, NaN before the first one."""
     pick = np.fmin if plan.direction == "min" else np.fmax
-    complete = TrialState.COMPLETE
-    scores = [t.value if t.state == complete else np.nan for t in finished(study)]
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and counts(t)]
+    ended.sort(key=lambda t: (t.datetime_complete, t.number))
+    scores = [t.value if t.state == TrialState.COMPLETE else np.nan for t in ended]
     return pick.accumulate(np.array(scores, dtype=np.float64))
 
 

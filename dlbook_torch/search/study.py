@@ -18,7 +18,6 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..training.errors import UsageError
-from ..training.interrupt import Interrupted
 from .plan import DIRECTIONS, Plan
 from .sampler import NarrowingSampler, SeededTPE
 from .trial import Stop, train
@@ -147,9 +146,11 @@ def _one(
     with suppress(UpdateFinishedTrialError), beating(trial, patience / 4):  # if given up meanwhile
         try:
             ended: dict[str, Any] = _ended(plan, trial, home, stop)
-        except (Interrupted, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt):  # Lightning makes the one of the other
             give_up(study, study.trials[trial.number])
-            return
+            if stop and stop.number:
+                return
+            raise KeyboardInterrupt from None
         study.tell(trial, **ended, skip_if_finished=True)
 
 

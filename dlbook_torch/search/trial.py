@@ -19,7 +19,7 @@ from ..training.errors import UsageError, explain
 from ..training.folders import CONFIG, RunFolder
 from ..training.interrupt import Interrupted
 from ..training.logger import CurveLogger
-from ..training.run import TrainingCLI
+from ..training.run import WRONG, TrainingCLI
 from .plan import Plan
 from .space import ends
 
@@ -162,5 +162,5 @@ def rehearse(plan: Plan) -> None:
                 ShortRun(args, RunFolder(), [Score(plan.metric)])
         except TrialPruned:
             continue  # the far end of a range may diverge
-        except (ValueError, OSError, MisconfigurationException) as error:
+        except (*WRONG, MisconfigurationException) as error:
             raise UsageError(explain(str(error))) from error

@@ -6,9 +6,11 @@ keeps the option, the value and the reason, and adds the name that was probably 
 
 import difflib
 import inspect
+import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,26 @@ def parsed(text: str, loader: type[Loader] = Loader) -> Any:
         raise UsageError("it is nested too deeply") from None
     except ValueError as error:  # a date without a 13th month, a number with too many digits
         raise UsageError(str(error)) from error
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End a command by what was wrong: one sentence and exit code 2, or 130 after Ctrl-C."""
+    try:
+        yield
+    except UsageError as error:
+        reason = str(error)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    else:
+        return
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def explain(message: str, options: Iterable[str] = ()) -> str:

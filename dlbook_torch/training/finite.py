@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from .errors import RunFailed
+from .processes import SHARED
 
 
 class NotFinite(RunFailed):
@@ -49,19 +50,18 @@ class FiniteLoss(L.Callback):
         keeps = f"the last checkpoint is {files[-1]}" if files else "there is no checkpoint yet"
         return (
             f"the loss is {loss} at {where}, learning rate {', '.join(dict.fromkeys(rates))}; "
-            f"{self._origin(module)}; {keeps}"
+            f"{self._origin(trainer, module)}; {keeps}"
         )
 
-    def _origin(self, module: L.LightningModule) -> str:
+    def _origin(self, trainer: L.Trainer, module: L.LightningModule) -> str:
         bad = [name for name, p in module.named_parameters() if not p.isfinite().all()]
         if bad:
             return f"the weights {bad[0]} were not finite before it"
-        names = first_not_finite(module, *self._batch)
-        return (
-            f"the first output that is not finite is that of {names}"
-            if names
-            else ("every layer's output is finite: it is the loss itself, or the targets")
-        )
+        if trainer.world_size > 1 and any(isinstance(m, SHARED) for m in module.modules()):
+            return "which layer was the first cannot be seen where layers share their batches"
+        if name := first_not_finite(module, *self._batch):
+            return f"the first output that is not finite is that of {name}"
+        return "every layer's output is finite: it is the loss itself, or the targets"
 
 
 def checkpoints(trainer: L.Trainer) -> list[ModelCheckpoint]:

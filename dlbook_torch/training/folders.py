@@ -21,6 +21,7 @@ class RunFolder:
     path: Path | None = None
     new: bool = False
     trained: bool = False
+    stepped: bool = False
 
     def open(self, path: Path, new: bool) -> None:
         """Use ``path``, which this run has just made (``new``) or continues."""

@@ -126,7 +126,10 @@ class Supervised(L.LightningModule):
         self.publish("running", "train/{}_running")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the means over the epoch's steps so far, for a run stopped in the middle of it."""
+        """Keep the means over the epoch's steps so far, for a run stopped in the middle of it.
+
+        Of several processes, those of the first: that epoch's ``running`` is then not exact.
+        """
         checkpoint["running"] = {
             name: (meter.update_count, dict(meter.metric_state))
             for name, meter in self._meters("running").items()
@@ -134,6 +137,8 @@ class Supervised(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name, (count, state) in checkpoint.get("running", {}).items():
+            if name not in self._meters("running"):
+                continue  # the module measures something else now
             meter = self._meters("running")[name]
             meter._update_count = count
             for key, value in state.items():

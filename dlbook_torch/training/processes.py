@@ -20,6 +20,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from .. import nn
 from .errors import RunFailed
+from .interrupt import GracefulStop
 
 POLL, GRACE = 0.5, 5.0  # seconds: between two looks; for a run to end by itself
 MAIN = "DLBOOK_MAIN_PROCESS"  # whose children follow it
@@ -66,6 +67,11 @@ class SyncBatchNorm(TorchSyncBatchNorm):
 
 class Together(L.Callback):
     """Warn of BatchNorm layers that do not share, and let nobody wait for a process that failed."""
+
+    met = False  # whether the processes of this run have found each other
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        Together.met = trainer.world_size > 1
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         names = [
@@ -120,18 +126,20 @@ def together() -> Iterator[None]:
     except ProcessExitedException as error:  # of strategies that fork or spawn
         raise RunFailed(f"process {error.error_index} has died: {error}") from error
     except RuntimeError as error:
-        if BROKEN.search(str(error)):
+        if Together.met and BROKEN.search(str(error)):
             raise RunFailed((_wait(_dead) if CHILDREN else "") or _silent(error)) from error
         raise
     finally:
+        Together.met = False
         subprocess_script._launch_process_observer = observer
         os.environ.pop(MAIN) if main is None else os.environ.update({MAIN: main})
 
 
 def _dead() -> str:
     """Say which child ended badly: one that was killed before one that gave up because of it."""
-    ended = [(child.poll() or 0, rank) for rank, child in enumerate(CHILDREN, 1)]
-    code, rank = min(((c, r) for c, r in ended if c), default=(0, 0))
+    stopped = {0, None, *(128 + number for number in GracefulStop.SIGNALS)}
+    ended = [(child.poll(), rank) for rank, child in enumerate(CHILDREN, 1)]
+    code, rank = min(((c, r) for c, r in ended if c not in stopped), default=(0, 0))
     if not code:
         return ""
     how = (

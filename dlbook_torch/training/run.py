@@ -9,7 +9,9 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.layer_sync import LayerSync
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -62,6 +64,7 @@ AT_LEAST = {
 }
 # What is wrong with the configuration, as we, torch and Lightning say it before the first step:
 # a network that does not fit the data is a RuntimeError, a missing accelerator an ImportError.
+BARE = (TypeError, RuntimeError, IndexError)
 WRONG = (ValueError, TypeError, RuntimeError, IndexError, ImportError, OSError)
 
 
@@ -146,8 +149,12 @@ class TrainingCLI(LightningCLI):
         if self.subcommand == "predict":
             config["enable_progress_bar"] = False  # what it prints is the result
         given = config["plugins"] or []
-        plugins = [*(given if isinstance(given, list) else [given]), WholeFiles()]
-        config["plugins"] = plugins + [SyncBatchNorm()] * bool(config["sync_batchnorm"])
+        plugins = list(given) if isinstance(given, list) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(WholeFiles())
+        if config["sync_batchnorm"] and not any(isinstance(p, LayerSync) for p in plugins):
+            plugins.append(SyncBatchNorm())
+        config["plugins"] = plugins
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, Bar()]
         return super()._instantiate_trainer(config, callbacks)
@@ -275,9 +282,10 @@ class TrainingCLI(LightningCLI):
 def run(args: list[str]) -> TrainingCLI:
     """Parse, build and run a command line.
 
-    Raises: UsageError for whatever is found wrong before the first step of a training; RunFailed
-        for a loss that is not finite and a file that cannot be written any more; what else goes
-        wrong later, and every unexpected kind of error, comes through as it is.
+    Raises: UsageError for whatever is found wrong before the first step of a training has ended,
+        with the kind of an error that only torch has words for; RunFailed for a loss that is not
+        finite and a file that cannot be written any more; what else goes wrong later comes through
+        as it is.
     """
     folder = RunFolder()
     try:
@@ -286,12 +294,14 @@ def run(args: list[str]) -> TrainingCLI:
     except (*WRONG, MisconfigurationException) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        if folder.trained:
+        if folder.stepped or (folder.trained and isinstance(error, OSError)):
             if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
                 name = error.filename or folder.path  # TensorBoard's errors have no name
                 raise RunFailed(f"cannot write {name}: {error.strerror}") from error
             raise
-        raise UsageError(explain(str(error))) from error
+        kind = type(error).__name__ if type(error) in BARE else ""
+        where = f" ({kind}; DLBOOK_DEBUG=1 shows where)" if kind else ""
+        raise UsageError(explain(str(error)) + where) from error
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning makes it 1
             raise KeyboardInterrupt from end

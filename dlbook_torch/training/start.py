@@ -20,6 +20,16 @@ class Start(L.Callback):
     def __init__(self, folder: RunFolder, config: dict[str, Any]):
         self.folder, self.config = folder, config
 
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.folder.stepped = True
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.folder.trained = True
         net = getattr(pl_module, "net", pl_module)

@@ -43,12 +43,11 @@ class WholeFiles(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:  # torch's zip writer has errors of its own
             with suppress(OSError):
                 new.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.filename:
-                raise
             # the writer's own error stands in front of the disk's, which says what is wrong
             first = error.__context__ if isinstance(error.__context__, OSError) else error
-            number = first.errno if isinstance(first, OSError) else None
-            raise OSError(number, str(first.args[-1]), str(target)) from error
+            if not isinstance(first, OSError) or first.filename:
+                raise
+            raise OSError(first.errno, str(first.args[-1]), str(target)) from error
 
 
 def _keep_name(folder: Path) -> None:

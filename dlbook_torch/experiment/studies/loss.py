@@ -121,8 +121,8 @@ def slope(loss: str) -> dict[str, Any]:
     .. math:: \frac{\partial}{\partial z}\bigl(-\ln y\bigr) = y - 1, \qquad
               \frac{\partial}{\partial z} \frac{(y - 1)^2}{2} = (y - 1)\, y (1 - y)
 
-    Returns: the size of the ``slope`` at every ``logit`` from -8 to 8, and its value where the answer is
-        most ``wrong`` and most ``right``.
+    Returns: the size of the ``slope`` at every ``logit`` from -8 to 8, and its value where the
+        answer is most ``wrong`` and most ``right``.
     Source: notes 4.2, which ask why it is cross-entropy and do not answer.
     """
     lib = LIBRARIES["dlbook"]
