@@ -27,6 +27,7 @@ from .adaptive_pooling import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
+from .algorithm import algorithms
 from .attention import MultiheadAttention
 from .average_pooling import AvgPool1d, AvgPool2d, AvgPool3d
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
@@ -133,6 +134,8 @@ __all__ = [  # noqa: RUF022 (the table of contents: chapters, not letters)
     "UpsamplingBilinear2d",
     "Flatten",
     "Unflatten",
+    # how they compute
+    "algorithms",
     # torch's own
     "Buffer",
     "Module",
