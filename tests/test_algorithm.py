@@ -6,12 +6,17 @@ from dlbook_torch import nn
 from dlbook_torch.nn.algorithm import WAYS, chosen
 
 
+def divide_by_zero_with_another_dropout():
+    with nn.algorithms(dropout="bernoulli"):
+        assert (chosen("convolution"), chosen("dropout")) == ("unfold", "bernoulli")
+        raise ZeroDivisionError
+
+
 def test_a_way_is_chosen_inside_and_given_back_after_an_error():
     with nn.algorithms(convolution="unfold"):
         assert (chosen("convolution"), chosen("dropout")) == ("unfold", "auto")
-        with pytest.raises(ZeroDivisionError), nn.algorithms(dropout="bernoulli"):
-            assert (chosen("convolution"), chosen("dropout")) == ("unfold", "bernoulli")
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            divide_by_zero_with_another_dropout()
         assert (chosen("convolution"), chosen("dropout")) == ("unfold", "auto")
     assert {chosen(kind) for kind in WAYS} == {"auto"}
 
