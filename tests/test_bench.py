@@ -149,7 +149,7 @@ def test_a_training_with_all_monitors_keeps_no_tensor_of_a_past_epoch(monkeypatc
         (["layers", "Conv4d"], "no layer Conv4d"),
         (["layers", "--dtype", "int8"], "invalid choice: 'int8'"),
         (["data", "--json", "/nowhere/a.json"], "--json /nowhere/a.json: there can be no such"),
-        (["data", "--markdown", idx.__file__], "idx.py has no <!-- bench-data -->"),
+        (["data", "--markdown", idx.__file__], "idx.py: there is no <!-- bench-data -->"),
         (["memory", "--steps", "19"], "from 20, got 19"),
     ],
 )

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..parity.ledger import renewed, wide_console
+from ..pages import marks, renewed
+from ..parity.ledger import wide_console
 
 Figures = dict[str, Any]
 Result = tuple[list[Figures], Table]
@@ -87,21 +88,20 @@ def _check_files(given: argparse.Namespace) -> None:
             given.parser.error(f"{option} {file}: there can be no such file")
     if given.markdown and given.markdown.exists():
         page = given.markdown.read_text(encoding="utf-8")
-        for start, end in map(_markers, given.measure):
-            if not (start in page and end in page):
-                given.parser.error(f"--markdown {given.markdown} has no {start} ... {end}")
-
-
-def _markers(subject: str) -> tuple[str, str]:
-    return f"<!-- bench-{subject} -->", f"<!-- /bench-{subject} -->"
+        for subject in given.measure:
+            try:
+                renewed(page, f"bench-{subject}", "")
+            except ValueError as error:
+                given.parser.error(f"--markdown {given.markdown}: {error}")
 
 
 def _write(file: Path, subject: str, table: Table) -> None:
     """Put a table between its markers; a file that does not exist is made."""
-    start, end = _markers(subject)
+    part = f"bench-{subject}"
     page = file.read_text(encoding="utf-8") if file.exists() else ""
-    page = page if start in page else f"{page}{start}\n{end}\n"
-    file.write_text(renewed(page, f"\n{markdown(table)}\n", start, end), encoding="utf-8")
+    if marks(part)[0] not in page:
+        page += "{}\n{}\n".format(*marks(part))
+    file.write_text(renewed(page, part, f"\n{markdown(table)}"), encoding="utf-8")
 
 
 def markdown(table: Table) -> str:
