@@ -15,7 +15,7 @@ def test_only_what_is_between_the_marks_changes():
 
 @pytest.mark.parametrize("lost", marks("part"))
 def test_a_page_without_a_mark_is_an_error(lost):
-    with pytest.raises(ValueError, match="there is no <!-- part --> .* <!-- /part -->"):
+    with pytest.raises(ValueError, match=r"there is no <!-- part --> .* <!-- /part -->"):
         renewed(PAGE.replace(lost, ""), "part", "new")
 
 
