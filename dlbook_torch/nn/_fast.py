@@ -4,6 +4,7 @@ All of it is for float32 and narrower types, in plain eager mode. Where autograd
 of gradients), a compiler traces or ``torch.func`` maps, and in float64, the plain formula runs.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from math import e, log2
 
@@ -30,9 +31,24 @@ def direct(*tensors: Tensor) -> bool:
 
 def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Tensors of one length, cut alike along their first axis, ``PIECE`` numbers at a time."""
-    row = tables[0].numel() // max(len(tables[0]), 1)
-    length = max(1, PIECE // max(row, 1))
+    if tables[0].numel() <= PIECE:
+        return iter([tables])
+    length = max(1, PIECE * len(tables[0]) // tables[0].numel())
     return zip(*(t.split(length) for t in tables), strict=True)
+
+
+_kept = threading.local()
+
+
+def scratch(piece: Tensor) -> Tensor:
+    """A float32 buffer of a piece's shape, until the next one is asked for in this thread.
+
+    Its memory is kept: to hand fresh pages out can cost the system more than the arithmetic.
+    """
+    memory = getattr(_kept, "memory", None)
+    if memory is None or len(memory) < piece.numel():
+        memory = _kept.memory = torch.empty(max(PIECE, piece.numel()))
+    return memory[: piece.numel()].view(piece.shape)
 
 
 def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
