@@ -22,16 +22,30 @@ def _wrapped(x: Tensor) -> bool:
     return c.is_functorch_wrapped_tensor(x) or c.is_legacy_batchedtensor(x)
 
 
-def eager(*tensors: Tensor) -> bool:
+def _narrow(x: Tensor) -> bool:
+    return x.is_cpu and x.itemsize < 8
+
+
+def eager(*tensors: Tensor | None) -> bool:
     """Whether these are plain numbers on the CPU, no wider than float32, and nobody is tracing."""
     return not torch.compiler.is_compiling() and all(
-        x.is_cpu and x.itemsize < 8 and not _wrapped(x) for x in tensors
+        x is None or (_narrow(x) and not _wrapped(x)) for x in tensors
     )
 
 
-def direct(*tensors: Tensor) -> bool:
+def direct(*tensors: Tensor | None) -> bool:
     """Whether one may write into buffers: as :func:`eager`, and autograd is not recording."""
     return not torch.is_grad_enabled() and eager(*tensors)
+
+
+def maskless(*tensors: Tensor) -> bool:
+    """Whether to do without masks of truth values: where :func:`direct`, or compiled for the CPU.
+
+    A compiled kernel takes tens of times as long to store such a mask as to compute with it.
+    """
+    if torch.compiler.is_compiling():
+        return all(map(_narrow, tensors))
+    return direct(*tensors)
 
 
 def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -91,7 +105,7 @@ def bits(x: Tensor) -> Tensor:
 
 
 def chosen_where(keep: Tensor, d: Tensor) -> Tensor:
-    """d where ``keep`` is 1, and 0 where it is 0, even if d is infinite there; ``keep`` is lost.
+    """The number where ``keep`` is 1, and 0 where it is 0, even for an infinite one; ``keep`` is lost.
 
     An integer times the bits of a number: no mask of truth values, which are slow to store and to
     load.
@@ -100,7 +114,7 @@ def chosen_where(keep: Tensor, d: Tensor) -> Tensor:
 
 
 def between(t: Tensor, low: float, high: float, d: Tensor) -> Tensor:
-    """d where low < t < high, or t is nan, and 0 elsewhere; all in float32.
+    """The d where low < t < high, or t is nan, and 0 elsewhere; all in float32.
 
     That is where to cut t off just inside the bounds changes no bit of it.
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import bits, chosen_where, direct, exp, in_pieces
+from ._fast import bits, chosen_where, direct, exp, in_pieces, maskless
 from ._precision import answer, full, wide
 
 
@@ -144,7 +144,7 @@ class _ReLU(Function):
     @staticmethod
     def backward(ctx, dy):
         (y,) = ctx.saved_tensors
-        if direct(y, dy):
+        if maskless(y, dy):
             # whatever is not 0 or -0 (the least integer, its own abs) is positive, or nan
             return chosen_where(bits(y).abs().clamp_(0, 1), dy), None
         return flat(dy.masked_fill(y <= 0, 0), y), None

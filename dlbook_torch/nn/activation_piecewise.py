@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import between, bits, chosen_where, direct, exp, in_pieces
+from ._fast import between, bits, chosen_where, direct, exp, in_pieces, maskless
 from ._precision import answer, wide
 from .activation import flat, written_over
 
@@ -148,7 +148,7 @@ class _LeakyReLU(_Pieces):
     def backward(ctx, dy):
         (t,), (negative_slope,) = ctx.saved_tensors, ctx.bends
         _needs_sign(negative_slope, "negative_slope", ctx.inplace)
-        if 0 <= negative_slope <= 1 and direct(t, dy):
+        if 0 <= negative_slope <= 1 and maskless(t, dy):
             slope = wide(t).sign().clamp_(min=negative_slope)
             return slope.mul_(dy).to(dy.dtype), None, None
         return flat(torch.where(t > 0, dy, dy * negative_slope), t), None, None

@@ -99,7 +99,7 @@ class _BatchNorm(Function):
 
     @staticmethod
     def forward(x, weight, bias, eps):
-        if direct(x):
+        if direct(x, weight, bias):
             return _forward(x, weight, bias, eps)
         axes, m = _axes(x), x.numel() // x.shape[1]
         mean = x.sum(axes) / m
@@ -123,9 +123,13 @@ class _BatchNorm(Function):
     def backward(ctx, dy, dmean, dvar):
         x, weight, mean, var = ctx.saved_tensors
         needs = ctx.needs_input_grad
-        if dmean is None and dvar is None and dy is not None and direct(x, dy):
-            dx, dweight, dbias = _backward(dy, x, weight, mean, var, ctx.eps)
-            return dx, dweight if needs[1] else None, dbias if needs[2] else None, None
+        if dmean is None and dvar is None and dy is not None and direct(dy, *ctx.saved_tensors):
+            dx, *rest = _backward(dy, x, weight, mean, var, ctx.eps)
+            return (
+                dx,
+                *(t if need else None for t, need in zip(rest, needs[1:3], strict=True)),
+                None,
+            )
         axes, m = _axes(x), x.numel() // x.shape[1]
         centered = x - _spread(mean, x)
         dx = dweight = dbias = None

@@ -187,10 +187,10 @@ class _CrossEntropy(Function):
     @staticmethod
     def backward(ctx, dloss, dlog_y):
         t, ignored, count, log_y = ctx.saved_tensors
-        if dlog_y is None and dloss is not None and direct(log_y, dloss):
+        if dlog_y is None and dloss is not None and direct(log_y, dloss, count):
             d = (count * dloss).masked_fill(ignored, 0).unsqueeze(ctx.axis)
-            dx = exp(log_y).mul_(d).scatter_add_(ctx.axis, t.unsqueeze(ctx.axis), -d)
-            return dx, None, None, None, None
+            y = exp(log_y).mul_(d)
+            return y.scatter_add_(ctx.axis, t.unsqueeze(ctx.axis), -d), None, None, None, None
         y, dx = log_y.exp(), None
         if dloss is not None:
             d = (count * dloss).masked_fill(ignored, 0).unsqueeze(ctx.axis)

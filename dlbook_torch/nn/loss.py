@@ -79,7 +79,8 @@ class _SquaredError(Function):
 
     @staticmethod
     def forward(x, t):
-        return (x - t).square_()
+        d = x - t
+        return d.mul_(d)
 
     @staticmethod
     def setup_context(ctx, inputs, y):

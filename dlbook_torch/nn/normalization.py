@@ -70,7 +70,7 @@ class _LayerNorm(Function):
 
     @staticmethod
     def forward(x, weight, bias, eps):
-        if direct(x):
+        if direct(x, weight, bias):
             return _forward(x, weight, bias, eps)
         m = x.shape[1]
         mean = x.sum(1, keepdim=True) / m
@@ -95,9 +95,13 @@ class _LayerNorm(Function):
     def backward(ctx, dy, dmean, dvar):
         x, weight, mean, var = ctx.saved_tensors
         m, needs = x.shape[1], ctx.needs_input_grad
-        if dmean is None and dvar is None and dy is not None and direct(x, dy):
-            dx, dweight, dbias = _backward(dy, x, weight, mean, var, ctx.eps)
-            return dx, dweight if needs[1] else None, dbias if needs[2] else None, None
+        if dmean is None and dvar is None and dy is not None and direct(dy, *ctx.saved_tensors):
+            dx, *rest = _backward(dy, x, weight, mean, var, ctx.eps)
+            return (
+                dx,
+                *(t if need else None for t, need in zip(rest, needs[1:3], strict=True)),
+                None,
+            )
         dx = dweight = dbias = None
         if dy is not None:
             inv_std = (var + ctx.eps).rsqrt()
