@@ -105,7 +105,7 @@ def bits(x: Tensor) -> Tensor:
 
 
 def chosen_where(keep: Tensor, d: Tensor) -> Tensor:
-    """The number where ``keep`` is 1, and 0 where it is 0, even for an infinite one; ``keep`` is lost.
+    """The numbers of d where ``keep`` is 1, and 0 where it is 0, were d infinite; keep is lost.
 
     An integer times the bits of a number: no mask of truth values, which are slow to store and to
     load.

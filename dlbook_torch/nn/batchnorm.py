@@ -124,12 +124,8 @@ class _BatchNorm(Function):
         x, weight, mean, var = ctx.saved_tensors
         needs = ctx.needs_input_grad
         if dmean is None and dvar is None and dy is not None and direct(dy, *ctx.saved_tensors):
-            dx, *rest = _backward(dy, x, weight, mean, var, ctx.eps)
-            return (
-                dx,
-                *(t if need else None for t, need in zip(rest, needs[1:3], strict=True)),
-                None,
-            )
+            found = _backward(dy, x, weight, mean, var, ctx.eps)
+            return *(g if need else None for g, need in zip(found, needs, strict=False)), None
         axes, m = _axes(x), x.numel() // x.shape[1]
         centered = x - _spread(mean, x)
         dx = dweight = dbias = None

@@ -96,12 +96,8 @@ class _LayerNorm(Function):
         x, weight, mean, var = ctx.saved_tensors
         m, needs = x.shape[1], ctx.needs_input_grad
         if dmean is None and dvar is None and dy is not None and direct(dy, *ctx.saved_tensors):
-            dx, *rest = _backward(dy, x, weight, mean, var, ctx.eps)
-            return (
-                dx,
-                *(t if need else None for t, need in zip(rest, needs[1:3], strict=True)),
-                None,
-            )
+            found = _backward(dy, x, weight, mean, var, ctx.eps)
+            return *(g if need else None for g, need in zip(found, needs, strict=False)), None
         dx = dweight = dbias = None
         if dy is not None:
             inv_std = (var + ctx.eps).rsqrt()

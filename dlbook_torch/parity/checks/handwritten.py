@@ -28,8 +28,8 @@ _ELEMENTARY = {
     "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
     "split detach alias",
     "copies and constants": "clone copy_ fill_ _to_copy cat empty empty_like ones_like zeros_like "
-    "arange scalar_tensor lift_fresh full_like zeros zero_ new_empty new_empty_strided new_full new_ones "
-    "new_zeros _local_scalar_dense",
+    "arange scalar_tensor lift_fresh full_like zeros zero_ new_empty new_empty_strided new_full "
+    "new_ones new_zeros _local_scalar_dense",
     "random draws": "bernoulli_ random_",
     "profiling marks": "_record_function_enter_new _record_function_exit",
 }

@@ -14,8 +14,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "loss: mean over the samples only",
-            "return loss.mean() if weight is None",
-            "return loss.sum() / max(1, *loss.shape[:1]) if weight is None",
+            "loss.numel() if weight is None",
+            "max(1, *loss.shape[:1]) if weight is None",
         ),
     ),
     *mutants(
@@ -49,8 +49,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "loss: the mean of nothing is 0",
-            "loss.sum() / weight.sum()",
-            "loss.sum() / weight.sum().clamp(min=1e-30)",
+            "else weight.sum())",
+            "else weight.sum().clamp(min=1e-30))",
         ),
     ),
     *mutants(
@@ -107,13 +107,13 @@ MUTANTS: list[Mutant] = [
         quick("-NLLLoss-"),
         (
             "nll: ignored samples counted in the mean",
-            "loss.sum() / weight.sum()",
-            "loss.sum() / (weight.sum() + (weight == 0).sum())",
+            "else weight.sum())",
+            "else weight.sum() + (weight == 0).sum())",
         ),
         (
             "nll: class weights not in the mean",
-            "loss.sum() / weight.sum()",
-            "loss.sum() / (weight != 0).sum()",
+            "else weight.sum())",
+            "else (weight != 0).sum())",
         ),
         (
             "loss: class weights not saved with the model",
@@ -163,7 +163,21 @@ MUTANTS: list[Mutant] = [
             "dx = (y * d).scatter_add(",
             "dx = (y * d).scatter(",
         ),
-        ("cross_entropy: gradient without the weights", "d = (count * dloss)", "d = dloss"),
+        (
+            "cross_entropy: gradient without the weights",
+            "dx = None\n        if dloss is not None:\n            d = (count * dloss)",
+            "dx = None\n        if dloss is not None:\n            d = dloss",
+        ),
+        (
+            "cross_entropy: fast gradient without the weights",
+            "direct(log_y, dloss, count):\n            d = (count * dloss)",
+            "direct(log_y, dloss, count):\n            d = dloss",
+        ),
+        (
+            "mse: fast derivative of half the square",
+            "torch.sub(x, t).mul_(dy).mul_(2)",
+            "torch.sub(x, t).mul_(dy)",
+        ),
         (
             "cross_entropy: second derivative of a constant",
             "y, dx = log_y.exp(), None",
