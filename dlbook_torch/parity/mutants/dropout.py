@@ -72,11 +72,6 @@ MUTANTS: list[Mutant] = [
             "torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None)"
             ".repeat_interleave(2)",
         ),
-        (
-            "dropout: the mask in another layout",
-            "torch.empty_like(x).stride()",
-            "torch.empty(x.shape).stride()",
-        ),
     ),
     *mutants(
         "nn/dropout.py",
