@@ -1,6 +1,12 @@
-"""Dropout: the same seed, the same mask as torch's, whole channels where channels are meant."""
+"""Dropout: the same seed, the same mask as torch's, whole channels where channels are meant.
 
+By default float32 and narrower types draw another mask than torch's: it is read off the output, and
+its frequency, its independence and everything but itself are checked.
+"""
+
+import itertools
 import warnings
+from math import sqrt
 
 import pytest
 import torch
@@ -13,10 +19,15 @@ ref = torch.nn.functional
 NAMES = ["dropout", "dropout1d", "dropout2d", "dropout3d"]
 
 
+def torchs_mask():
+    """Dropout draws as torch does."""
+    return nn.algorithms(dropout="bernoulli")
+
+
 def drawn(f, name, x, **kwargs):
     """What comes out at a fixed seed, the next draw after it, and how often it warned."""
     torch.manual_seed(0)
-    with warnings.catch_warnings(record=True) as caught:
+    with torchs_mask(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             y = getattr(f, name)(x, **kwargs)
@@ -73,3 +84,123 @@ def test_vmap_draws_for_all_or_for_each(name):
         for layer in (ours_, ref_):
             y = torch.vmap(layer, randomness=randomness)(x)
             assert torch.equal(y[0], y[1]) is (randomness == "same"), layer
+
+
+P = [1 / 128, 0.1, 0.3, 0.5, 0.75, 127 / 128]
+NARROW = [torch.float32, torch.bfloat16, torch.float16]
+
+
+def kept(x, p, **kwargs):
+    """Where dropout leaves something of x, which is nowhere 0."""
+    return ours.dropout(x, p, **kwargs) != 0
+
+
+def within(share, p, n):
+    """Whether a share of n independent draws is five standard deviations from p at most."""
+    return abs(share - p) <= 5 * sqrt(p * (1 - p) / n)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, *NARROW], ids=str)
+@pytest.mark.parametrize("p", [1e-9, 1e-5, 0.007, 0.993, 1 - 1e-5])
+def test_default_draws_torchs_mask_in_double_precision_and_where_16_bits_are_coarse(dtype, p):
+    x = torch.ones(1000, dtype=dtype)
+    torch.manual_seed(0)
+    y = ours.dropout(x, p)
+    torch.manual_seed(0)
+    assert torch.equal(y, ref.dropout(x, p))
+
+
+def test_tiny_probability_silences_as_often_as_it_says():
+    n, p = 4_000_000, 1e-5  # a sixth of a grid of 1/65536 away from its nearest point, 2/3 of it
+    assert within((~kept(torch.ones(n), p)).double().mean().item(), p, n)
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+@pytest.mark.parametrize("p", P)
+def test_default_is_torchs_formula_with_another_mask_of_the_right_frequency(p, dtype):
+    n = 400_000
+    torch.manual_seed(0)
+    x = torch.rand(n).add(0.5).to(dtype).requires_grad_()
+    y = nn.Dropout(p)(x)
+    mask = y.detach() != 0
+    assert within(mask.double().mean().item(), 1 - p, n)
+    assert_close(y, mask.to(dtype) * (x / (1 - p)))
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(dx != 0, mask)
+    assert_close(dx, mask.to(dtype) * torch.full((n,), 1 / (1 - p), dtype=dtype))
+    torch.manual_seed(0)
+    assert not torch.equal(mask, ref.dropout(torch.rand(n).add(0.5).to(dtype), p) != 0)
+
+
+@pytest.mark.parametrize("p", [0.1, 1 / 3, 0.7])
+def test_default_keeps_the_expectation_although_p_is_rounded(p):
+    # the scale is that of 1 - k / 65536, of which exactly 65536 - k of the 65536 numbers remain
+    k = round(p * 65536)
+    y = ours.dropout(torch.ones(64, dtype=torch.float32), p)
+    assert y.max().item() == pytest.approx(65536 / (65536 - k), rel=1e-7)
+    assert abs(k / 65536 - p) <= 2**-17
+
+
+def test_every_one_of_the_65536_numbers_decides_as_its_value_says(monkeypatch):
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(torch.int64)
+    monkeypatch.setattr(torch.Tensor, "random_", lambda self, *_: self.copy_(every))
+    for p in (1 / 128, 0.3, 0.5):
+        assert (~kept(torch.ones(2**16), p)).sum() == round(p * 2**16)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_elements_are_silenced_independently_of_their_neighbours(p):
+    n = 400_000
+    mask = kept(torch.ones(n), p).double()
+    spread = (mask - (1 - p)) / sqrt(p * (1 - p))
+    for gap in (1, 2, 3, 4, 8, 624, 1248):  # inside a 64-bit number, beyond it, the generator's
+        assert abs((spread[gap:] * spread[:-gap]).mean().item()) <= 5 / sqrt(n - gap), gap
+    quarters = mask.view(-1, 4)  # of one 64-bit number each
+    for pattern in itertools.product((0, 1), repeat=4):
+        expected = p ** (4 - sum(pattern)) * (1 - p) ** sum(pattern)
+        share = (quarters == torch.tensor(pattern)).all(1).double().mean().item()
+        assert within(share, expected, n // 4), pattern
+
+
+def test_default_mask_is_the_seeds_and_goes_on_from_a_saved_state():
+    x = torch.ones(3, 5)
+    torch.manual_seed(1)
+    first, state = kept(x, 0.5), torch.get_rng_state()
+    second = kept(x, 0.5)
+    torch.set_rng_state(state)
+    assert torch.equal(kept(x, 0.5), second)
+    assert not torch.equal(first, second)
+    torch.manual_seed(1)
+    assert torch.equal(kept(x, 0.5), first)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (4, 5), (2, 3, 5, 7)], ids=str)
+def test_default_keeps_the_layout_and_writes_in_place_where_it_is_told_to(shape):
+    x = torch.ones(shape)
+    for layout in (x, x.mT if x.dim() > 1 else x, x.expand(2, *shape)):
+        assert ours.dropout(layout, 0.5).stride() == torch.empty_like(layout).stride()
+    torch.manual_seed(0)
+    y = ours.dropout(x, 0.5)
+    torch.manual_seed(0)
+    assert ours.dropout(x, 0.5, inplace=True) is x
+    assert torch.equal(x, y)
+
+
+@pytest.mark.parametrize("name", ["Dropout1d", "Dropout2d", "Dropout3d"])
+def test_channel_dropout_always_draws_torchs_mask(name):
+    x = torch.ones(4, 3, *(2,) * int(name[-2]))
+    torch.manual_seed(0)
+    y = getattr(nn, name)(0.3)(x)
+    torch.manual_seed(0)
+    assert torch.equal(y, getattr(torch.nn, name)(0.3)(x))
+
+
+def test_compiled_dropout_is_one_graph_and_draws_as_torch_does():
+    layer = torch.compile(nn.Dropout(0.3), fullgraph=True, backend="aot_eager")
+    x = torch.ones(50, 3, requires_grad=True)
+    torch.manual_seed(0)
+    y = layer(x)
+    torch.manual_seed(0)
+    assert torch.equal(y, ref.dropout(x, 0.3))
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(dx, y)

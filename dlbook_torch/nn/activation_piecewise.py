@@ -4,12 +4,14 @@ Each is pieces joined at corners, where the derivative does not exist: it is tor
 """
 
 import warnings
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from ._fast import between, bits, chosen_where, direct, exp, in_pieces, maskless
 from ._precision import answer, wide
 from .activation import flat, written_over
 
@@ -42,6 +44,8 @@ class _Hardtanh(_Pieces):
         (t,), (min_val, max_val) = ctx.saved_tensors, ctx.bends
         if not ctx.inplace:
             t = wide(t)  # x meets the bounds themselves; y was cut off at the 16-bit ones
+        if t.dtype == dy.dtype == torch.float32 and direct(t, dy):
+            return between(t, min_val, max_val, dy), None, None, None
         return flat(dy.masked_fill((t <= min_val) | (t >= max_val), 0), t), None, None, None
 
 
@@ -134,13 +138,19 @@ class _LeakyReLU(_Pieces):
     @staticmethod
     def forward(x, negative_slope, inplace):
         a = wide(x)
-        y = answer(torch.where(a > 0, a, a * negative_slope), x)
+        if 0 < negative_slope <= 1:
+            y = answer(torch.maximum(a, a * negative_slope), x)  # as the formula: -0 and inf too
+        else:
+            y = answer(torch.where(a > 0, a, a * negative_slope), x)
         return x.copy_(y) if inplace else y
 
     @staticmethod
     def backward(ctx, dy):
         (t,), (negative_slope,) = ctx.saved_tensors, ctx.bends
         _needs_sign(negative_slope, "negative_slope", ctx.inplace)
+        if 0 <= negative_slope <= 1 and maskless(t, dy):
+            slope = wide(t).sign().clamp_(min=negative_slope)
+            return slope.mul_(dy).to(dy.dtype), None, None
         return flat(torch.where(t > 0, dy, dy * negative_slope), t), None, None
 
 
@@ -184,17 +194,36 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}" + ", inplace=True" * self.inplace
 
 
+def _elu(x: Tensor, alpha: float) -> Tensor:
+    """The sum of both pieces, of which one is 0; but no sign of a 0 if the left one rises to it."""
+    if alpha <= 0:
+        return torch.where(x < 0, torch.expm1(x).mul_(alpha), x)
+    return torch.expm1(x.clamp(max=0)).mul_(alpha).add_(x.clamp(min=0))
+
+
+def _elu_backward(t: Tensor, d: Tensor, alpha: float, inplace: bool) -> Tensor:
+    """The same as :meth:`_ELU.backward`, without a mask of truth values."""
+    low = t.clamp(max=0)
+    slope = low + alpha if inplace else exp(low).mul_(alpha)
+    if alpha != 1:  # else it is 1 on the right already
+        right = torch.gt(t, 0, out=low)  # 1 or 0
+        slope = torch.lerp(slope, slope.new_ones(()), right, out=slope)
+    return slope.mul_(d)
+
+
 class _ELU(_Pieces):
     @staticmethod
     def forward(x, alpha, inplace):
-        a = wide(x)
-        y = answer(torch.where(a < 0, torch.expm1(a).mul_(alpha), a), x)
+        y = answer(in_pieces(partial(_elu, alpha=alpha), wide(x)), x)
         return x.copy_(y) if inplace else y
 
     @staticmethod
     def backward(ctx, dy):
         t, d, (alpha,) = wide(*ctx.saved_tensors), wide(dy), ctx.bends
         _needs_sign(alpha, "alpha", ctx.inplace)
+        if direct(t, d):
+            backward = partial(_elu_backward, alpha=alpha, inplace=ctx.inplace)
+            return in_pieces(backward, t, d).to(dy.dtype), None, None
         # exp only where it is asked for: where it is not, an inf would spoil the next derivative
         slope = t + alpha if ctx.inplace else alpha * torch.exp(t.masked_fill(t >= 0, 0))
         return torch.where(t > 0, d, d * slope).to(dy.dtype), None, None
@@ -248,6 +277,10 @@ class _Hardsigmoid(Function):
     @staticmethod
     def backward(ctx, dy):
         (x,) = ctx.saved_tensors
+        if direct(x, dy):
+            size = bits(x.abs())  # larger for a larger number, and largest for nan
+            inside = torch.lt(size, bits(x.new_tensor(3)).item(), out=size)
+            return chosen_where(inside, dy).div_(6)
         return flat(torch.where(x.abs() < 3, dy / 6, 0), x)
 
 
@@ -277,6 +310,18 @@ class Hardsigmoid(Module):
         return hardsigmoid(input, self.inplace)
 
 
+def _hardswish_backward(x: Tensor, d: Tensor) -> Tensor:
+    """The same as :meth:`_Hardswish.backward`, without a mask of truth values.
+
+    Cut off at -3 and 3, the middle piece is -1/2 and 3/2 outside: 0 and 1 are half a step away.
+    """
+    slope = x.clamp(-3, 3).mul_(1 / 3).add_(0.5)
+    below = torch.le(x, -3, out=torch.empty_like(x))
+    slope.add_(below, alpha=0.5)
+    above = torch.ge(x, 3, out=below)
+    return slope.sub_(above, alpha=0.5).mul_(d)
+
+
 class _Hardswish(Function):
     generate_vmap_rule = True
 
@@ -292,6 +337,8 @@ class _Hardswish(Function):
     @staticmethod
     def backward(ctx, dy):
         x, d = map(wide, (*ctx.saved_tensors, dy))
+        if direct(x, d):
+            return in_pieces(_hardswish_backward, x, d).to(dy.dtype)
         slope = (x / 3 + 0.5).masked_fill(x <= -3, 0).masked_fill(x >= 3, 1)
         return (d * slope).to(dy.dtype)
 

@@ -1,5 +1,6 @@
 """Smooth relatives of the activations (notes 3.2), apart so that the notes' own fill one page."""
 
+from functools import partial
 from math import pi, sqrt
 
 import torch
@@ -7,8 +8,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from ._fast import direct, exp, in_pieces
 from ._precision import answer, full, wide
 from .activation import sigmoid
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    return x.clamp(max=0).sub_(exp(x.abs(), -1).log1p_())
 
 
 class _LogSigmoid(Function):
@@ -16,8 +22,8 @@ class _LogSigmoid(Function):
 
     @staticmethod
     def forward(x):
-        a = wide(x).contiguous()  # as torch's answer is
-        return answer(a.clamp(max=0) - a.abs().neg_().exp_().log1p_(), x)
+        # contiguous, as torch's answer is
+        return answer(in_pieces(_log_sigmoid, wide(x).contiguous()), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -26,6 +32,8 @@ class _LogSigmoid(Function):
     @staticmethod
     def backward(ctx, dy):
         x, d = map(wide, (*ctx.saved_tensors, dy))
+        if direct(x, d):
+            return exp(x).add_(1).reciprocal_().mul_(d).to(dy.dtype)
         return (d * sigmoid(-x)).to(dy.dtype)
 
 
@@ -48,14 +56,29 @@ class LogSigmoid(Module):
         return logsigmoid(input)
 
 
+def _softplus(x: Tensor, beta: float, threshold: float) -> Tensor:
+    """The curve and the line, or where one may, the line and what the curve adds to it."""
+    z = beta * x
+    if not direct(x):
+        return torch.where(z > threshold, x, z.exp().log1p_().div_(beta))
+    extra = exp(z.abs(), -1).log1p_()  # of max(z, 0), on both sides
+    curved = torch.le(z, threshold, out=torch.empty_like(z))  # 1 or 0
+    return z.clamp_(min=0).addcmul_(extra, curved).div_(beta)
+
+
+def _softplus_backward(x: Tensor, d: Tensor, beta: float, threshold: float) -> Tensor:
+    """The same as :meth:`_Softplus.backward`, without a mask of truth values."""
+    slope = exp(x, -beta).add_(1).reciprocal_()
+    line = torch.gt(beta * x, threshold, out=torch.empty_like(x))  # 1 or 0
+    return torch.maximum(slope, line, out=slope).mul_(d)
+
+
 class _Softplus(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, beta, threshold):
-        a = wide(x)
-        z = beta * a
-        return answer(torch.where(z > threshold, a, z.exp().log1p_().div_(beta)), x)
+        return answer(in_pieces(partial(_softplus, beta=beta, threshold=threshold), wide(x)), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -65,6 +88,9 @@ class _Softplus(Function):
     @staticmethod
     def backward(ctx, dy):
         x, d = map(wide, (*ctx.saved_tensors, dy))
+        if direct(x, d):
+            backward = partial(_softplus_backward, beta=ctx.beta, threshold=ctx.threshold)
+            return in_pieces(backward, x, d).to(dy.dtype), None, None
         z = ctx.beta * x
         return torch.where(z > ctx.threshold, d, d * sigmoid(z)).to(dy.dtype), None, None
 
@@ -101,13 +127,19 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
+def _silu_backward(x: Tensor, d: Tensor) -> Tensor:
+    """The same as :meth:`_SiLU.backward`, in two buffers."""
+    s = exp(x, -1).add_(1).reciprocal_()
+    return (1 - s).mul_(x).add_(1).mul_(s).mul_(d)
+
+
 class _SiLU(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x):
         a = wide(x)
-        return answer(a / (-a).exp_().add_(1), x)
+        return answer(exp(a, -1).add_(1).reciprocal_().mul_(a), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -116,6 +148,8 @@ class _SiLU(Function):
     @staticmethod
     def backward(ctx, dy):
         x, d = map(wide, (*ctx.saved_tensors, dy))
+        if direct(x, d):
+            return in_pieces(_silu_backward, x, d).to(dy.dtype)
         s = sigmoid(x)
         return (d * s * (1 + x * (1 - s))).to(dy.dtype)
 
@@ -152,13 +186,19 @@ class SiLU(Module):
         return "inplace=True" if self.inplace else ""
 
 
+def _gelu_backward(x: Tensor, d: Tensor) -> Tensor:
+    """The same as :meth:`_GELU.backward`, in two buffers."""
+    slope = (x * sqrt(0.5)).erf_().add_(1).mul_(0.5)
+    return slope.addcmul_(exp(x * x, -0.5), x, value=1 / sqrt(2 * pi)).mul_(d)
+
+
 class _GELU(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x):
         a = wide(x)
-        return answer(a * (a * sqrt(0.5)).erf_().add_(1).mul_(0.5), x)
+        return answer((a * sqrt(0.5)).erf_().add_(1).mul_(0.5).mul_(a), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -167,9 +207,25 @@ class _GELU(Function):
     @staticmethod
     def backward(ctx, dy):
         x, d = map(wide, (*ctx.saved_tensors, dy))
+        if direct(x, d):
+            return in_pieces(_gelu_backward, x, d).to(dy.dtype)
         cdf = (1 + torch.erf(x * sqrt(0.5))) / 2
         pdf = torch.exp(-x * x / 2) / sqrt(2 * pi)
         return (d * (cdf + x * pdf)).to(dy.dtype)
+
+
+def _tanh_gelu(x: Tensor) -> Tensor:
+    z = (x * x).mul_(0.044715).add_(1).mul_(x)
+    return exp(z, -sqrt(8 / pi)).add_(1).reciprocal_().mul_(x)
+
+
+def _tanh_gelu_backward(x: Tensor, d: Tensor) -> Tensor:
+    """The same as :meth:`_TanhGELU.backward`, in a few buffers."""
+    square = x * x
+    z = (square * 0.044715).add_(1).mul_(x)
+    s = exp(z, -sqrt(8 / pi)).add_(1).reciprocal_()
+    dz = square.mul_(3 * 0.044715).add_(1).mul_(x).mul_(sqrt(8 / pi))
+    return torch.rsub(s, 1).mul_(dz).add_(1).mul_(s).mul_(d)
 
 
 class _TanhGELU(Function):
@@ -177,9 +233,7 @@ class _TanhGELU(Function):
 
     @staticmethod
     def forward(x):
-        a = wide(x)
-        z = sqrt(8 / pi) * a * (1 + 0.044715 * a * a)
-        return answer(a / z.neg_().exp_().add_(1), x)
+        return answer(in_pieces(_tanh_gelu, wide(x)), x)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -188,6 +242,8 @@ class _TanhGELU(Function):
     @staticmethod
     def backward(ctx, dy):
         x, d = map(wide, (*ctx.saved_tensors, dy))
+        if direct(x, d):
+            return in_pieces(_tanh_gelu_backward, x, d).to(dy.dtype)
         s = sigmoid(sqrt(8 / pi) * x * (1 + 0.044715 * x * x))
         dz = sqrt(8 / pi) * (1 + 3 * 0.044715 * x * x)
         return (d * s * (1 + x * (1 - s) * dz)).to(dy.dtype)

@@ -307,8 +307,9 @@ class MultiheadAttention(Module):
     (:func:`~dlbook_torch.nn.init.xavier_uniform_`), the biases at 0.
 
     With the same seed, dropout silences the weights that torch silences, whether they are asked
-    for or not (on the CPU). A query that may look at no key gets nan if the weights are asked for,
-    and otherwise the bias of the output alone: so does torch. Its inference kernel is not imitated.
+    for or not, where it draws torch's masks (see :class:`~dlbook_torch.nn.Dropout`). A query that
+    may look at no key gets nan if the weights are asked for, and otherwise the bias of the output
+    alone: so does torch. Its inference kernel is not imitated.
 
     Args:
         embed_dim: E.

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
+from ._fast import direct, pieces, scratch
 from ._precision import answer, check_types, wide_type
 
 
@@ -21,6 +22,72 @@ def _spread(t: Tensor, x: Tensor) -> Tensor:
     return t.view(-1, *[1] * (x.dim() - 2))
 
 
+def _table(x: Tensor, last: bool) -> Tensor:
+    """The input as (N, C, L), or as (N L, C) where its channels are ``last`` in memory."""
+    return x.movedim(1, -1).flatten(0, -2) if last else x.flatten(2)
+
+
+def _total(table: Tensor) -> Tensor:
+    """The sum of every channel."""
+    return table.sum(0) if table.dim() == 2 else table.sum(2).sum(0)
+
+
+def _total_square(table: Tensor) -> Tensor:
+    """The sum of every channel's squares."""
+    if table.dim() == 2:
+        return torch.mul(table, table, out=scratch(table)).sum(0)
+    return torch.linalg.vector_norm(table, dim=2).square_().sum(0)  # no buffer for the squares
+
+
+def _column(t: Tensor, table: Tensor) -> Tensor:
+    """One number per channel, shaped to broadcast over such a table."""
+    return t if table.dim() == 2 else t.unsqueeze(1)
+
+
+def _forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as :meth:`_BatchNorm.forward`, in one buffer, whose every piece is made at once."""
+    m, y = x.numel() // x.shape[1], torch.empty_like(x)
+    last = x.dim() == 2 or not y.is_contiguous()
+    table, centered = _table(x, last), _table(y, last)
+    mean = _total(table) / m
+    rest, square = torch.zeros_like(mean), torch.zeros_like(mean)
+    for a, c in pieces(table, centered):
+        torch.sub(a, _column(mean, a), out=c)
+        rest += _total(c)
+        square += _total_square(c)
+    rest /= m
+    var = (square / m - rest * rest).clamp(min=0)
+    scale = (var + eps).rsqrt_()
+    if weight is not None:
+        scale = scale * weight
+    shift = -rest * scale if bias is None else bias - rest * scale
+    for (c,) in pieces(centered):
+        c.mul_(_column(scale, c)).add_(_column(shift, c))
+    return y, mean + rest, var
+
+
+def _backward(
+    dy: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as :meth:`_BatchNorm.backward` for the output alone, in one buffer."""
+    m, dx = x.numel() // x.shape[1], torch.empty_like(x)
+    last = x.dim() == 2 or not dx.is_contiguous()
+    table, dtable, centered = (_table(t, last) for t in (x, dy, dx))
+    inv_std = (var + eps).rsqrt_()
+    dbias, dweight = _total(dtable), torch.zeros_like(mean)
+    for a, d, c in pieces(table, dtable, centered):
+        torch.sub(a, _column(mean, a), out=c)
+        dweight += _total(torch.mul(d, c, out=scratch(c)))
+    dweight *= inv_std
+    slope, scale = inv_std * dweight / m, inv_std if weight is None else inv_std * weight
+    for d, c in pieces(dtable, centered):
+        torch.sub(d, c.mul_(_column(slope, c)), out=c)
+        c.sub_(_column(dbias / m, c)).mul_(_column(scale, c))
+    return dx, dweight, dbias
+
+
 class _BatchNorm(Function):
     """Normalize by the batch, scale and shift; the batch's mean and variance come out as well.
 
@@ -32,6 +99,8 @@ class _BatchNorm(Function):
 
     @staticmethod
     def forward(x, weight, bias, eps):
+        if direct(x, weight, bias):
+            return _forward(x, weight, bias, eps)
         axes, m = _axes(x), x.numel() // x.shape[1]
         mean = x.sum(axes) / m
         centered = x - _spread(mean, x)
@@ -53,6 +122,10 @@ class _BatchNorm(Function):
     @staticmethod
     def backward(ctx, dy, dmean, dvar):
         x, weight, mean, var = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        if dmean is None and dvar is None and dy is not None and direct(dy, *ctx.saved_tensors):
+            found = _backward(dy, x, weight, mean, var, ctx.eps)
+            return *(g if need else None for g, need in zip(found, needs, strict=False)), None
         axes, m = _axes(x), x.numel() // x.shape[1]
         centered = x - _spread(mean, x)
         dx = dweight = dbias = None
@@ -65,12 +138,11 @@ class _BatchNorm(Function):
             scale = inv_std if weight is None else inv_std * weight
             dx = (dy - _spread(dbias / m, x) - centered * slope) * _spread(scale, x)
         if dvar is not None:
-            direct = centered * _spread(2 * dvar / m, x)
-            dx = direct if dx is None else dx + direct
+            more = centered * _spread(2 * dvar / m, x)
+            dx = more if dx is None else dx + more
         if dmean is not None:
-            direct = _spread(dmean / m, x).expand_as(x)
-            dx = direct if dx is None else dx + direct
-        needs = ctx.needs_input_grad
+            more = _spread(dmean / m, x).expand_as(x)
+            dx = more if dx is None else dx + more
         return dx, dweight if needs[1] else None, dbias if needs[2] else None, None
 
 

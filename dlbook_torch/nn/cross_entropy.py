@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from ._fast import direct, exp
 from ._precision import wide, widen
 from .activation import log_softmax
 from .loss import _common_type, _reduce, _unlearned, _WeightedLoss
@@ -170,7 +171,7 @@ class _CrossEntropy(Function):
     @staticmethod
     def forward(x, t, ignored, count, axis):
         log_y = x - x.amax(axis, keepdim=True)
-        log_y -= log_y.exp().sum(axis, keepdim=True).log_()
+        log_y -= exp(log_y).sum(axis, keepdim=True).log_()
         try:
             picked = log_y.gather(axis, t.unsqueeze(axis)).squeeze(axis)
             return (-count * picked).masked_fill(ignored, 0), log_y
@@ -186,6 +187,10 @@ class _CrossEntropy(Function):
     @staticmethod
     def backward(ctx, dloss, dlog_y):
         t, ignored, count, log_y = ctx.saved_tensors
+        if dlog_y is None and dloss is not None and direct(log_y, dloss, count):
+            d = (count * dloss).masked_fill(ignored, 0).unsqueeze(ctx.axis)
+            y = exp(log_y).mul_(d)
+            return y.scatter_add_(ctx.axis, t.unsqueeze(ctx.axis), -d), None, None, None, None
         y, dx = log_y.exp(), None
         if dloss is not None:
             d = (count * dloss).masked_fill(ignored, 0).unsqueeze(ctx.axis)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
+from ._fast import direct
 from ._precision import cast
 
 
@@ -35,7 +36,9 @@ class _Linear(Function):
     @staticmethod
     def forward(x, weight, bias):
         y = x @ weight.mT
-        return y if bias is None else y + bias
+        if bias is None:
+            return y
+        return y.add_(bias) if direct(y, bias) else y + bias
 
     @staticmethod
     def setup_context(ctx, inputs, y):

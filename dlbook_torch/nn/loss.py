@@ -9,7 +9,8 @@ from torch.autograd import Function
 from torch.nn import Module
 from torch.nn import _reduction as legacy
 
-from ._precision import wide, widen
+from ._fast import direct, exp
+from ._precision import HALF, wide, widen
 
 
 def _reduce(
@@ -30,7 +31,10 @@ def _reduce(
     if reduction == "sum":
         return loss.sum()
     if reduction == "mean":
-        return loss.mean() if weight is None else loss.sum() / weight.sum()
+        if weight is None and loss.dtype in HALF:
+            return loss.mean()  # the sum might overflow
+        # else not so: its backward writes one number into every place of a new tensor
+        return loss.sum() / (loss.numel() if weight is None else weight.sum())
     raise ValueError(f"{reduction} is not a valid value for reduction (none, mean, sum)")
 
 
@@ -76,7 +80,7 @@ class _SquaredError(Function):
     @staticmethod
     def forward(x, t):
         d = x - t
-        return d * d
+        return d.mul_(d)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -85,6 +89,9 @@ class _SquaredError(Function):
     @staticmethod
     def backward(ctx, dy):
         x, t = ctx.saved_tensors
+        if direct(x, t, dy):
+            dx = torch.sub(x, t).mul_(dy).mul_(2)
+            return dx, -dx if ctx.needs_input_grad[1] else None
         dx = 2 * dy * (x - t)
         return dx, -dx if ctx.needs_input_grad[1] else None
 
@@ -322,7 +329,7 @@ class _BinaryCrossEntropyWithLogits(Function):
 
     @staticmethod
     def forward(x, t, positive):
-        log_y = x.clamp(max=0) - x.abs().neg_().exp_().log1p_()
+        log_y = x.clamp(max=0).sub_(exp(x.abs(), -1).log1p_())
         return (1 - t) * x - (log_y if positive is None else positive * log_y), log_y
 
     @staticmethod

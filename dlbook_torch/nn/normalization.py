@@ -9,12 +9,55 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
+from ._fast import direct, pieces, scratch
 from ._precision import answer, check_types, wide_type, widen
 
 
 def _total(rows: Tensor, weight: Tensor | None) -> Tensor:
     """The sum of every row, each element times its weight."""
     return rows.sum(1, keepdim=True) if weight is None else (rows @ weight).unsqueeze(1)
+
+
+def _forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as :meth:`_LayerNorm.forward`, in one buffer, some rows at a time."""
+    m, y = x.shape[1], torch.empty_like(x)
+    mean, var = x.new_empty(len(x), 1), x.new_empty(len(x), 1)
+    for a, c, mu, v in pieces(x, y, mean, var):
+        torch.sum(a, 1, keepdim=True, out=mu).div_(m)
+        torch.sub(a, mu, out=c)
+        rest = c.sum(1, keepdim=True).div_(m)
+        c.sub_(rest)
+        mu.add_(rest)
+        torch.linalg.vector_norm(c, dim=1, keepdim=True, out=v).square_().div_(m)
+        c.mul_((v + eps).rsqrt_())
+        if weight is not None:
+            c.mul_(weight)
+        if bias is not None:
+            c.add_(bias)
+    return y, mean, var
+
+
+def _backward(
+    dy: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as :meth:`_LayerNorm.backward` for the output alone, some rows at a time."""
+    m, dx = x.shape[1], torch.empty_like(x)
+    dweight, dbias, ones = x.new_zeros(m), x.new_zeros(m), x.new_ones(len(x))
+    for a, d, c, mu, v, one in pieces(x, dy, dx, mean, var, ones):
+        inv_std = (v + eps).rsqrt_()
+        x_hat = torch.sub(a, mu, out=scratch(a)).mul_(inv_std)
+        torch.mul(d, x_hat, out=c)
+        dweight += one @ c
+        dbias += one @ d
+        x_hat.mul_(_total(c, weight).div_(m)).add_(_total(d, weight).div_(m))
+        if weight is None:
+            torch.sub(d, x_hat, out=c)
+        else:
+            torch.mul(d, weight, out=c).sub_(x_hat)
+        c.mul_(inv_std)
+    return dx, dweight, dbias
 
 
 class _LayerNorm(Function):
@@ -27,6 +70,8 @@ class _LayerNorm(Function):
 
     @staticmethod
     def forward(x, weight, bias, eps):
+        if direct(x, weight, bias):
+            return _forward(x, weight, bias, eps)
         m = x.shape[1]
         mean = x.sum(1, keepdim=True) / m
         centered = x - mean
@@ -50,6 +95,9 @@ class _LayerNorm(Function):
     def backward(ctx, dy, dmean, dvar):
         x, weight, mean, var = ctx.saved_tensors
         m, needs = x.shape[1], ctx.needs_input_grad
+        if dmean is None and dvar is None and dy is not None and direct(dy, *ctx.saved_tensors):
+            found = _backward(dy, x, weight, mean, var, ctx.eps)
+            return *(g if need else None for g, need in zip(found, needs, strict=False)), None
         dx = dweight = dbias = None
         if dy is not None:
             inv_std = (var + ctx.eps).rsqrt()
@@ -62,11 +110,11 @@ class _LayerNorm(Function):
             dx = dy.clone() if weight is None else dy * weight
             dx = torch.addcmul(dx.sub_(mean_dy), x_hat, slope, value=-1).mul_(inv_std)
         if dvar is not None:
-            direct = (x - mean) * (2 * dvar / m)
-            dx = direct if dx is None else dx + direct
+            more = (x - mean) * (2 * dvar / m)
+            dx = more if dx is None else dx + more
         if dmean is not None:
-            direct = (dmean / m).expand_as(x)
-            dx = direct if dx is None else dx + direct
+            more = (dmean / m).expand_as(x)
+            dx = more if dx is None else dx + more
         return dx, dweight, dbias, None
 
 

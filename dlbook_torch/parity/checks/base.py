@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from ... import nn
+
 Errors = dict[str, float]
 
 
@@ -69,6 +71,7 @@ def enterable(layer: torch.nn.Module, inputs: Any) -> Any:
 
 
 def run(layer: Callable[..., Any], inputs: tuple[Any, ...], seed: int = 1) -> Any:
-    """Call a layer at a fixed point of the random sequence."""
+    """Call a layer at a fixed point of the random sequence, its dropout drawing torch's masks."""
     torch.manual_seed(seed)
-    return layer(*inputs)
+    with nn.algorithms(dropout="bernoulli"):
+        return layer(*inputs)

@@ -16,21 +16,21 @@ from .compare import Way, play
 _ELEMENTARY = {
     "arithmetic": "add add_ addcmul addcmul_ addcdiv_ sub sub_ rsub mul mul_ div div_ neg neg_ abs "
     "abs_ sign "
-    "remainder lerp_ reciprocal reciprocal_",
+    "remainder lerp lerp_ reciprocal reciprocal_ nextafter",
     "rounding": "floor floor_divide",
-    "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ erf erf_ pow_ sqrt sqrt_ "
-    "rsqrt rsqrt_",
+    "powers, roots, logarithms": "exp exp_ exp2_ expm1 log log_ log1p log1p_ erf erf_ pow_ "
+    "sqrt sqrt_ rsqrt rsqrt_",
     "comparison and choice": "eq ne lt le gt ge bitwise_not bitwise_and bitwise_or isnan "
     "clamp clamp_ clamp_min_ clamp_max_ maximum maximum_ minimum where copysign",
-    "reduction": "all sum mean amax",
+    "reduction": "all sum mean amax linalg_vector_norm",
     "matrix products": "mv mm bmm baddbmm",
     "indexing": "index_select index_add gather scatter scatter_add masked_fill",
     "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
     "split detach alias",
-    "copies and constants": "clone copy_ fill_ _to_copy cat empty_like ones_like zeros_like arange "
-    "scalar_tensor lift_fresh full_like zeros zero_ new_empty new_empty_strided new_full new_ones "
-    "new_zeros _local_scalar_dense",
-    "random draws": "bernoulli_",
+    "copies and constants": "clone copy_ fill_ _to_copy cat empty empty_like ones_like zeros_like "
+    "arange scalar_tensor lift_fresh full_like zeros zero_ new_empty new_empty_strided new_full "
+    "new_ones new_zeros _local_scalar_dense",
+    "random draws": "bernoulli_ random_",
     "profiling marks": "_record_function_enter_new _record_function_exit",
 }
 ELEMENTARY = {name for names in _ELEMENTARY.values() for name in names.split()}

@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
         quick("-Sigmoid-"),
         (
             "sigmoid: a form that overflows to nan",
-            "torch.exp(-wide(x)).add_(1).reciprocal_()",
-            "torch.exp(wide(x)) / (1 + torch.exp(wide(x)))",
+            "exp(wide(x), -1).add_(1).reciprocal_()",
+            "exp(wide(x)) / (1 + exp(wide(x)))",
         ),
         (
             "sigmoid: gradient 0 at 0",
@@ -49,13 +49,13 @@ MUTANTS: list[Mutant] = [
         quick("-Tanh- or test_tanh"),
         (
             "tanh: nan at large x",
-            "z = torch.expm1(wide(x).abs().mul_(-2))",
-            "z = -torch.expm1(wide(x).abs() * 2) / torch.exp(wide(x).abs() * 2)",
+            "z = torch.expm1(x.abs().mul_(-2))",
+            "z = -torch.expm1(x.abs() * 2) / torch.exp(x.abs() * 2)",
         ),
         (
             "tanh: inexact near 0",
-            "z = torch.expm1(wide(x).abs().mul_(-2))",
-            "z = torch.exp(wide(x).abs().mul_(-2)).sub_(1)",
+            "z = torch.expm1(x.abs().mul_(-2))",
+            "z = torch.exp(x.abs().mul_(-2)).sub_(1)",
         ),
         (
             "tanh: the sign of -0 lost",
@@ -94,13 +94,13 @@ MUTANTS: list[Mutant] = [
         quick("-Softmax- or -LogSoftmax- or -Softmin- or test_softmax"),
         (
             "softmax: without the maximum",
-            "e = torch.exp(a - a.amax(dim, keepdim=True))",
-            "e = torch.exp(a)",
+            "e = exp(a - a.amax(dim, keepdim=True))",
+            "e = exp(a)",
         ),
         (
             "softmax: the maximum of the whole batch",
-            "e = torch.exp(a - a.amax(dim, keepdim=True))",
-            "e = torch.exp(a - a.amax())",
+            "e = exp(a - a.amax(dim, keepdim=True))",
+            "e = exp(a - a.amax())",
         ),
         (
             "softmax: backward without the inner product",
@@ -109,8 +109,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "softmax: inner product along the last axis",
-            "(d * y).sum(ctx.dim, keepdim=True)",
-            "(d * y).sum(-1, keepdim=True)",
+            "(y * (d - (d * y).sum(ctx.dim, keepdim=True)))",
+            "(y * (d - (d * y).sum(-1, keepdim=True)))",
         ),
         ("softmax: another guess of the axis", "in (0, 1, 3) else 1", "in (0, 1) else 1"),
         (
@@ -126,13 +126,13 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "log_softmax: sum along the last axis",
-            "y.sub_(y.exp().sum(dim, keepdim=True).log_())",
-            "y.sub_(y.exp().sum(-1, keepdim=True).log_())",
+            "y.sub_(exp(y).sum(dim, keepdim=True).log_())",
+            "y.sub_(exp(y).sum(-1, keepdim=True).log_())",
         ),
         (
             "log_softmax: the logarithm of a probability that rounds to 0",
-            "y.sub_(y.exp().sum(dim, keepdim=True).log_())",
-            "y.exp().div(y.exp().sum(dim, keepdim=True)).log_()",
+            "y.sub_(exp(y).sum(dim, keepdim=True).log_())",
+            "exp(y).div(exp(y).sum(dim, keepdim=True)).log_()",
         ),
         (
             "log_softmax: backward with x for y",
@@ -182,7 +182,11 @@ MUTANTS: list[Mutant] = [
             "if inplace and slope < 0:",
             "if inplace and slope < -9:",
         ),
-        ("elu: inexact near 0", "torch.expm1(a).mul_(alpha)", "torch.exp(a).sub_(1).mul_(alpha)"),
+        (
+            "elu: inexact near 0",
+            "return torch.expm1(x.clamp(max=0)).mul_(alpha)",
+            "return torch.exp(x.clamp(max=0)).sub_(1).mul_(alpha)",
+        ),
         (
             "elu: in-place derivative from x",
             "slope = t + alpha if ctx.inplace else",
@@ -215,18 +219,113 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
+        FILE,
+        "test_fast.py",
+        (
+            "tanh: single precision without the series",
+            "return torch.maximum(series, far, out=series)",
+            "return far.div_(near.abs().mul_(8)).nan_to_num_(1)",
+        ),
+        (
+            "tanh: the fast derivative of another function",
+            "torch.addcmul(y.new_ones(()), y, y, value=-1)",
+            "torch.addcmul(y.new_ones(()), y, y, value=-0.99)",
+        ),
+        (
+            "sigmoid: the fast derivative y + y^2",
+            "torch.addcmul(y, y, y, value=-1)",
+            "torch.addcmul(y, y, y, value=1)",
+        ),
+        (
+            "relu: the sign of nan decides",
+            "bits(y).abs().clamp_(0, 1)",
+            "bits(y).clamp(0, 1)",
+        ),
+        (
+            "relu: an infinite gradient times 0",
+            "chosen_where(bits(y).abs().clamp_(0, 1), dy)",
+            "y.sign().mul_(dy)",
+        ),
+        (
+            "softmax: the fast derivative without the inner product",
+            "(d - (d * y).sum(ctx.dim, keepdim=True)).mul_(y)",
+            "(d * y)",
+        ),
+    ),
+    *mutants(
+        "nn/activation_piecewise.py",
+        "test_fast.py",
+        ("elu: the fast derivative without alpha", "exp(low).mul_(alpha)", "exp(low)"),
+        (
+            "hardswish: the fast derivative without its upper bend",
+            "return slope.sub_(above, alpha=0.5)",
+            "return slope.sub_(above, alpha=0.0)",
+        ),
+        (
+            "hardsigmoid: the fast derivative without its bends",
+            "torch.lt(size, bits(",
+            "torch.lt(size - 2**30, bits(",
+        ),
+        (
+            "leaky_relu: the fast derivative of a ReLU",
+            ".clamp_(min=negative_slope)",
+            ".clamp_(min=0)",
+        ),
+    ),
+    *mutants(
+        "nn/_fast.py",
+        "test_fast.py",
+        (
+            "pieces: written over the input",
+            "out.copy_(function(*parts))",
+            "out.copy_(parts[0].copy_(function(*parts)))",
+        ),
+        (
+            "pieces: of tensors laid out differently",
+            "if any(t.stride() != y.stride() for t in tensors):",
+            "if False:",
+        ),
+        (
+            "between: the lower bound inside",
+            "if first > last:",
+            "first = low\n    if first > last:",
+        ),
+        (
+            "fast: while gradients of gradients are asked for",
+            "return not torch.is_grad_enabled() and eager",
+            "return eager",
+        ),
+        (
+            "fast: while torch.func maps",
+            "(_narrow(x) and not _wrapped(x))",
+            "_narrow(x)",
+        ),
+        (
+            "fast: while gradients are mapped",
+            " or c.is_legacy_batchedtensor(x)",
+            "",
+        ),
+        ("fast: in double precision", "x.is_cpu and x.itemsize < 8", "x.is_cpu"),
+        ("exp: to the base 2", "torch.mul(x, k * log2(e)).exp2_()", "torch.mul(x, k).exp2_()"),
+        (
+            "scratch: one for all threads",
+            "_kept = threading.local()",
+            "_kept = type('Kept', (), {})()",
+        ),
+    ),
+    *mutants(
         "nn/activation_smooth.py",
         quick("-LogSigmoid- or -Softplus- or -SiLU- or -GELU-"),
         (
             "logsigmoid: a form that overflows to -inf",
-            "a.clamp(max=0) - a.abs().neg_().exp_().log1p_()",
-            "-a.neg().exp_().log1p_()",
+            "x.clamp(max=0).sub_(exp(x.abs(), -1).log1p_())",
+            "-exp(x, -1).log1p_()",
         ),
         ("logsigmoid: derivative of the other side", "(d * sigmoid(-x))", "(d * sigmoid(x))"),
         (
             "softplus: threshold on x instead of beta x",
-            "torch.where(z > threshold, a, ",
-            "torch.where(a > threshold, a, ",
+            "torch.where(z > threshold, x, ",
+            "torch.where(x > threshold, x, ",
         ),
         ("softplus: not divided by beta", ".exp().log1p_().div_(beta)", ".exp().log1p_()"),
         (
@@ -236,11 +335,11 @@ MUTANTS: list[Mutant] = [
         ),
         ("silu: derivative of the sigmoid alone", "(1 + x * (1 - s))).to", "(2 - s)).to"),
         ("silu: second derivative of a constant", "s = sigmoid(x)\n", "s = sigmoid(x).detach()\n"),
-        ("gelu: density without its root of 2 pi", "/ sqrt(2 * pi)", "/ sqrt(pi)"),
+        ("gelu: density without its root of 2 pi", ") / sqrt(2 * pi)", ") / sqrt(pi)"),
         (
             "gelu: another constant in the cubic",
-            "z = sqrt(8 / pi) * a * (1 + 0.044715",
-            "z = sqrt(8 / pi) * a * (1 + 0.0447",
+            "z = (x * x).mul_(0.044715)",
+            "z = (x * x).mul_(0.0447)",
         ),
         (
             "gelu: derivative of the cubic without its 3",

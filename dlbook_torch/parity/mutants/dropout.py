@@ -30,8 +30,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "dropout: 0 / 0 at p = 1",
-            "mask = input.new_zeros(()) if p == 1 else _drawn",
-            "mask = _drawn",
+            "    if p == 1:\n        mask = input",
+            "    if p == 2:\n        mask = input",
         ),
         ("dropout: gradient not masked", "return dy * mask, None, None", "return dy, None, None"),
         (
@@ -45,6 +45,33 @@ MUTANTS: list[Mutant] = [
             "",
         ),
         ("dropout: any p above 0", "if not 0 <= p <= 1:", "if p < 0:"),
+    ),
+    *mutants(
+        "nn/dropout.py",
+        "test_dropout.py -k 'default or every or independent or tiny or compiled'",
+        (
+            "dropout: one number of 65536 too many",
+            "short.ge_(silent - 2**15)",
+            "short.gt_(silent - 2**15)",
+        ),
+        (
+            "dropout: numbers of 63 bits, so that every fourth is never negative",
+            ".random_(-(2**63), None)",
+            ".random_()",
+        ),
+        (
+            "dropout: scaled by p itself where the mask's is rounded",
+            ".mul_(2**16 / (2**16 - silent))",
+            ".mul_(1 / (1 - p))",
+        ),
+        ("dropout: 16 bits for any p", "2**-7 <= p <= 1 - 2**-7", "True"),
+        ("dropout: 16 bits in a compiled graph", " and eager(x)", ""),
+        (
+            "dropout: every number used twice",
+            "torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)",
+            "torch.empty(-(-n // 8), dtype=torch.int64).random_(-(2**63), None)"
+            ".repeat_interleave(2)",
+        ),
     ),
     *mutants(
         "nn/dropout.py",

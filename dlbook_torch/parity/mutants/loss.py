@@ -6,6 +6,11 @@ MUTANTS: list[Mutant] = [
     *mutants(
         "nn/loss.py",
         quick("-MSELoss-"),
+        (
+            "mse: fast derivative of half the square",
+            "torch.sub(x, t).mul_(dy).mul_(2)",
+            "torch.sub(x, t).mul_(dy)",
+        ),
         ("mse: derivative of half the square", "dx = 2 * dy * (x - t)", "dx = dy * (x - t)"),
         (
             "mse: the target's gradient with the sign of the input's",
@@ -14,8 +19,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "loss: mean over the samples only",
-            "return loss.mean() if weight is None",
-            "return loss.sum() / max(1, *loss.shape[:1]) if weight is None",
+            "loss.numel() if weight is None",
+            "max(1, *loss.shape[:1]) if weight is None",
         ),
     ),
     *mutants(
@@ -49,8 +54,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "loss: the mean of nothing is 0",
-            "loss.sum() / weight.sum()",
-            "loss.sum() / weight.sum().clamp(min=1e-30)",
+            "else weight.sum())",
+            "else weight.sum().clamp(min=1e-30))",
         ),
     ),
     *mutants(
@@ -107,13 +112,13 @@ MUTANTS: list[Mutant] = [
         quick("-NLLLoss-"),
         (
             "nll: ignored samples counted in the mean",
-            "loss.sum() / weight.sum()",
-            "loss.sum() / (weight.sum() + (weight == 0).sum())",
+            "else weight.sum())",
+            "else weight.sum() + (weight == 0).sum())",
         ),
         (
             "nll: class weights not in the mean",
-            "loss.sum() / weight.sum()",
-            "loss.sum() / (weight != 0).sum()",
+            "else weight.sum())",
+            "else (weight != 0).sum())",
         ),
         (
             "loss: class weights not saved with the model",
@@ -163,7 +168,16 @@ MUTANTS: list[Mutant] = [
             "dx = (y * d).scatter_add(",
             "dx = (y * d).scatter(",
         ),
-        ("cross_entropy: gradient without the weights", "d = (count * dloss)", "d = dloss"),
+        (
+            "cross_entropy: gradient without the weights",
+            "log_y.exp(), None\n        if dloss is not None:\n            d = (count * dloss)",
+            "log_y.exp(), None\n        if dloss is not None:\n            d = dloss",
+        ),
+        (
+            "cross_entropy: fast gradient without the weights",
+            "direct(log_y, dloss, count):\n            d = (count * dloss)",
+            "direct(log_y, dloss, count):\n            d = dloss",
+        ),
         (
             "cross_entropy: second derivative of a constant",
             "y, dx = log_y.exp(), None",

@@ -26,8 +26,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "batch_norm: epsilon outside the root in training",
-            "scale = (var + eps).rsqrt_()",
-            "scale = 1 / (var.sqrt() + eps)",
+            "scale = (var + eps).rsqrt_()\n        if",
+            "scale = 1 / (var.sqrt() + eps)\n        if",
         ),
         (
             "batch_norm: epsilon outside the root in evaluation",
@@ -132,6 +132,49 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
+        FILE,
+        "test_fast.py -k Norm",
+        (
+            "batch_norm: fast, the variance taken for a constant",
+            "torch.sub(d, c.mul_(_column(slope, c)), out=c)",
+            "c.copy_(d)",
+        ),
+        (
+            "batch_norm: fast, the mean taken for a constant",
+            "c.sub_(_column(dbias / m, c)).mul_(",
+            "c.mul_(",
+        ),
+        (
+            "batch_norm: fast, epsilon outside the root",
+            "scale = (var + eps).rsqrt_()\n    if",
+            "scale = 1 / (var.sqrt() + eps)\n    if",
+        ),
+        (
+            "batch_norm: fast, the last piece alone",
+            "square += _total_square(c)",
+            "square = _total_square(c)",
+        ),
+        (
+            "batch_norm: channels last taken for channels first",
+            "return x.movedim(1, -1).flatten(0, -2) if last else x.flatten(2)",
+            "return x.movedim(1, -1).flatten(0, -2) if x.dim() == 2 else x.flatten(2)",
+        ),
+    ),
+    *mutants(
+        FILE,
+        "test_normalization.py",
+        (
+            "batch_norm: fast, a constant has a variance of rounding errors",
+            "rest += _total(c)",
+            "rest += _total(c) * 0",
+        ),
+        (
+            "batch_norm: fast where parameters are mapped",
+            "if direct(x, weight, bias):",
+            "if direct(x):",
+        ),
+    ),
+    *mutants(
         "nn/sync_batchnorm.py",
         "test_sync_batchnorm.py",
         (
@@ -227,6 +270,25 @@ MUTANTS: list[Mutant] = [
             "layer_norm: the start of the shape not compared",
             "if not shape or input.shape[-len(shape) :] != shape:",
             "if not shape or input.shape[-1] != shape[-1]:",
+        ),
+    ),
+    *mutants(
+        "nn/normalization.py",
+        "test_fast.py -k Norm",
+        (
+            "layer_norm: fast, the variance taken for a constant",
+            "x_hat.mul_(_total(c, weight).div_(m))",
+            "x_hat.mul_(0)",
+        ),
+        (
+            "layer_norm: fast, gamma not learned from the first rows",
+            "dweight += one @ c",
+            "dweight = one @ c",
+        ),
+        (
+            "layer_norm: fast, without gamma",
+            "            c.mul_(weight)\n",
+            "            c.mul_(1)\n",
         ),
     ),
 ]

@@ -1,0 +1,127 @@
+"""What makes handwritten formulas fast on a CPU: buffers written over, pieces that stay in a cache.
+
+All of it is for float32 and narrower types, in plain eager mode. Where autograd records (gradients
+of gradients), a compiler traces or ``torch.func`` maps, and in float64, the plain formula runs.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from math import e, log2
+
+import torch
+from torch import Tensor
+
+PIECE = 2**18  # numbers in a piece: a few temporaries of a megabyte
+
+_BITS = {4: torch.int32, 2: torch.int16}
+
+
+def _wrapped(x: Tensor) -> bool:
+    """Whether x stands for many tensors, or for one that ``torch.func`` looks at."""
+    c = torch._C._functorch
+    return c.is_functorch_wrapped_tensor(x) or c.is_legacy_batchedtensor(x)
+
+
+def _narrow(x: Tensor) -> bool:
+    return x.is_cpu and x.itemsize < 8
+
+
+def eager(*tensors: Tensor | None) -> bool:
+    """Whether these are plain numbers on the CPU, no wider than float32, and nobody is tracing."""
+    return not torch.compiler.is_compiling() and all(
+        x is None or (_narrow(x) and not _wrapped(x)) for x in tensors
+    )
+
+
+def direct(*tensors: Tensor | None) -> bool:
+    """Whether one may write into buffers: as :func:`eager`, and autograd is not recording."""
+    return not torch.is_grad_enabled() and eager(*tensors)
+
+
+def maskless(*tensors: Tensor) -> bool:
+    """Whether to do without masks of truth values: where :func:`direct`, or compiled for the CPU.
+
+    A compiled kernel takes tens of times as long to store such a mask as to compute with it.
+    """
+    if torch.compiler.is_compiling():
+        return all(map(_narrow, tensors))
+    return direct(*tensors)
+
+
+def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors of one length, cut alike along their first axis, ``PIECE`` numbers at a time."""
+    if tables[0].numel() <= PIECE:
+        return iter([tables])
+    length = max(1, PIECE * len(tables[0]) // tables[0].numel())
+    return zip(*(t.split(length) for t in tables), strict=True)
+
+
+_kept = threading.local()
+
+
+def scratch(piece: Tensor) -> Tensor:
+    """A float32 buffer of a piece's shape, until the next one is asked for in this thread.
+
+    Its memory is kept: to hand fresh pages out can cost the system more than the arithmetic.
+    """
+    memory = getattr(_kept, "memory", None)
+    if memory is None or len(memory) < piece.numel():
+        memory = _kept.memory = torch.empty(max(PIECE, piece.numel()))
+    return memory[: piece.numel()].view(piece.shape)
+
+
+def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """An elementwise ``function`` of the tensors; of many numbers, piece by piece.
+
+    So its temporaries are never larger than a piece, and have not left the cache when the next step
+    reads them.
+    """
+    x = tensors[0]
+    if x.numel() <= PIECE or not direct(*tensors):
+        return function(*tensors)
+    y = torch.empty_like(x)
+    if any(t.stride() != y.stride() for t in tensors):
+        return function(*tensors)
+    flat = [t.as_strided((t.numel(),), (1,)) for t in (*tensors, y)]
+    for *parts, out in pieces(*flat):
+        out.copy_(function(*parts))
+    return y
+
+
+def exp(x: Tensor, k: float = 1.0) -> Tensor:
+    r"""The exponential of kx, in a new tensor; in float32 as :math:`2^{k x \log_2 e}`.
+
+    The power of 2 takes a quarter of the time. Rounding its exponent adds a relative error of at
+    most :math:`|kx| \cdot 8 \cdot 10^{-8}`: a unit in the last place, for kx up to 1.
+    """
+    if x.dtype == torch.float32 and eager(x):
+        return torch.mul(x, k * log2(e)).exp2_()
+    return torch.exp(x if k == 1 else x * k)
+
+
+def bits(x: Tensor) -> Tensor:
+    """The same memory read as integers: of the same sign, and 0 for 0 (but not for -0)."""
+    return x.view(_BITS[x.itemsize])
+
+
+def chosen_where(keep: Tensor, d: Tensor) -> Tensor:
+    """The numbers of d where ``keep`` is 1, and 0 where it is 0, were d infinite; keep is lost.
+
+    An integer times the bits of a number: no mask of truth values, which are slow to store and to
+    load.
+    """
+    return keep.mul_(bits(d)).view(d.dtype)
+
+
+def between(t: Tensor, low: float, high: float, d: Tensor) -> Tensor:
+    """The d where low < t < high, or t is nan, and 0 elsewhere; all in float32.
+
+    That is where to cut t off just inside the bounds changes no bit of it.
+    """
+    first, last = torch.nextafter(
+        torch.tensor([low, high], dtype=t.dtype), torch.tensor([torch.inf, -torch.inf])
+    ).tolist()
+    if first > last:
+        return torch.zeros_like(d)
+    cut = bits(t.clamp(first, last))
+    return chosen_where(torch.eq(cut, bits(t), out=cut), d)
