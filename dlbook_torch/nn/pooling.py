@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
+from torch.utils._pytree import tree_map
 
 from ._precision import wide_type
 from .geometry import Image, Index, Size, Window, tuple_of
 
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -112,7 +114,7 @@ def grid(axes: list[Tensor], image: Image) -> Tensor:
 
 def places(cell: Tensor, window: Window, image: Image) -> Tensor:
     """Flat indices into the image, of cells that are counted within their windows."""
-    starts, firsts, offsets = [], [], []
+    starts, offsets = [], []
     geometry = zip(
         window.kernel,
         window.positions(image),
@@ -122,40 +124,82 @@ def places(cell: Tensor, window: Window, image: Image) -> Tensor:
         strict=True,
     )
     for k, n, s, (before, _), d in geometry:
-        start = torch.arange(n, device=cell.device) * s - before
-        starts.append(start)
-        firsts.append(torch.where(start < 0, start % d, start))
+        starts.append(torch.arange(n, device=cell.device) * s - before)
         offsets.append(torch.arange(k, device=cell.device) * d)
     index = grid(offsets, image).flatten().index_select(0, cell.flatten().int()).view(cell.shape)
-    index += grid(starts, image)
-    # Cell 0 may lie in the margin, where nothing beats its -inf: the first pixel inside is meant.
-    return torch.maximum(index, grid(firsts, image))
+    return index + grid(starts, image)
 
 
-class MaxPooling(Function):
+PIECE = 2**19  # pixels; all that is made of so many on the way stays in the cache
+
+
+def pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Some images of the batch at a time, with what belongs to them; all at once if compiled."""
+    if torch.compiler.is_compiling():
+        return iter([(x, *others)])
+    n = max(1, PIECE // max(1, prod(x.shape[1:])))
+    return zip(*(t.split(n) for t in (x, *others)), strict=True)
+
+
+def _duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
+    """The larger of two, and where it is the second. Of equals the first wins; a nan beats all.
+
+    The masks are 0 and 1 in the type of the pixels, written over both: truth values are slow.
+    """
+    larger, best = best, torch.maximum(best, pixel)
+    larger.lt_(pixel).add_(pixel.ne_(pixel))
+    return best, larger.bool().view(torch.uint8)
+
+
+def _maxima(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """The largest pixel of every window, and the number of its cell."""
+    image = x.shape[-len(window.kernel) :]
+    lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
+    count = torch.uint8 if prod(window.kernel) <= 256 else torch.int32
+    y = surround(x, window, lowest)
+    cell, step = y.new_zeros((), dtype=count).expand(y.shape), 1
+    for axis, (first, *others) in enumerate(reversed(list(sweeps(window, image))), 1):
+        best, where = y[first].clone(), cell[first]
+        for i, tap in enumerate(others, 1):
+            best, larger = _duel(best, y[tap].clone())
+            number = larger.to(count) * (i if step == 1 else (cell + i * step)[tap])
+            where = number if i == step == 1 else torch.maximum(where, number)
+        for h, i in enumerate(window.hidden(image, -axis)):
+            # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
+            line = where.select(-axis, h)
+            line += (line < step) * (i * step)
+        y, cell, step = best, where, step * (1 + len(others))
+    return y, cell
+
+
+class _OfImages(Function):
+    """A function of images, each for itself: to ``torch.vmap``, many batches are one large one."""
+
+    @classmethod
+    def vmap(cls, info, in_dims, *args):
+        batches = [
+            x
+            if not isinstance(x, Tensor)
+            else x.expand(info.batch_size, *x.shape)
+            if dim is None
+            else x.movedim(dim, 0)
+            for x, dim in zip(args, in_dims, strict=True)
+        ]
+        size = batches[0].shape[:2]
+        results = cls.apply(*(x.flatten(0, 1) if isinstance(x, Tensor) else x for x in batches))
+        return tree_map(lambda y: y.unflatten(0, size), results), tree_map(lambda _: 0, results)
+
+
+class MaxPooling(_OfImages):
     """The largest pixel of every window, and the cell of the kernel that meets it.
 
     Cells are counted in reading order: of two, the one that was met later has the larger number.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x, window):
-        image = x.shape[-len(window.kernel) :]
-        lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-        count = torch.uint8 if prod(window.kernel) <= 256 else torch.int32
-        y = surround(x, window, lowest)
-        cell, step = y.new_zeros((), dtype=count).expand(y.shape), 1
-        for first, *others in reversed(list(sweeps(window, image))):
-            best, where = y[first], cell[first]
-            for i, tap in enumerate(others, 1):
-                pixel = y[tap]
-                larger = (pixel > best) | (pixel != pixel)  # of equals the first wins; so does nan
-                best = torch.maximum(pixel, best)
-                where = torch.maximum(where, larger * (cell[tap] + i * step))
-            y, cell, step = best, where, step * (1 + len(others))
-        return y if others else y.clone(), cell  # never a view
+        found = [_maxima(images, window) for (images,) in pieces(x)]
+        return tuple(map(torch.cat, zip(*found, strict=True))) if len(found) > 1 else found[0]
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
@@ -166,11 +210,47 @@ class MaxPooling(Function):
 
     @staticmethod
     def backward(ctx, dy, _):
+        return _ToMaxima.apply(dy, *ctx.saved_tensors, ctx.window, ctx.image), None
+
+
+class _ToMaxima(_OfImages):
+    r"""Add every value to the pixel that was the largest of its window.
+
+    .. math:: \mathrm{d}x_p = \sum_{hw:\, \text{argmax} = p} \mathrm{d}y_{hw}
+
+    Cell by cell: all windows whose maximum it is give it their values, the others 0. The values are
+    multiplied by 1 and 0 as whole numbers made of the same bits, so that even inf times 0 is 0.
+    """
+
+    @staticmethod
+    def forward(dy, cell, window, image):
+        if torch.compiler.is_compiling():
+            index = places(cell, window, image).flatten(-len(image))
+            dx = dy.new_zeros(*dy.shape[: -len(image)], prod(image))
+            return dx.scatter_add(-1, index, dy.flatten(-len(image))).unflatten(-1, image)
+        dx = full(dy, window.padded(image), 0)
+        for pixels, values, cells in pieces(dx, dy, cell):
+            bits = values.view(BITS[dy.element_size()])
+            cells = cells.to(bits.dtype)
+            for k, tap in enumerate(window.taps(image)):
+                given = cells.clone().eq_(k).mul_(bits).view(dy.dtype)
+                if window.overlaps():
+                    pixels[tap] += given
+                else:
+                    pixels[tap] = given
+        return dx[window.inside(image)]
+
+    @staticmethod
+    def setup_context(ctx, inputs, dx):
+        _, cell, ctx.window, ctx.image = inputs
+        ctx.save_for_backward(cell)
+
+    @staticmethod
+    def backward(ctx, ddx):
         (cell,) = ctx.saved_tensors
         index, rank = places(cell, ctx.window, ctx.image), len(ctx.image)
-        dx = dy.new_zeros(*dy.shape[:-rank], prod(ctx.image))
-        dx = dx.scatter_add(-1, index.flatten(-rank), dy.flatten(-rank))
-        return dx.unflatten(-1, ctx.image), None
+        ddy = ddx.flatten(-rank).gather(-1, index.flatten(-rank)).view(index.shape)
+        return ddy, None, None, None
 
 
 def _max_pool_with_indices(

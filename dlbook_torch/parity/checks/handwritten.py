@@ -20,7 +20,7 @@ _ELEMENTARY = {
     "rounding": "floor floor_divide",
     "powers, roots, logarithms": "exp exp_ expm1 log log_ log1p log1p_ erf erf_ pow_ sqrt sqrt_ "
     "rsqrt rsqrt_",
-    "comparison and choice": "eq ne lt le gt ge bitwise_not bitwise_and bitwise_or isnan "
+    "comparison and choice": "eq eq_ ne ne_ lt lt_ le gt ge bitwise_not bitwise_and bitwise_or isnan "
     "clamp clamp_ clamp_min_ clamp_max_ maximum maximum_ minimum where copysign",
     "reduction": "all sum mean amax",
     "matrix products": "mv mm bmm baddbmm",
