@@ -4,15 +4,17 @@ Along an axis of n pixels, window i of m begins at pixel floor(i n / m) and ends
 ceil((i + 1) n / m). Where m does not divide n, windows share pixels and differ in size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from math import gcd
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import Module
 
 from ._precision import wide
-from .geometry import Window
+from .geometry import Index, Window
 from .pooling import MaxPooling, checked, grid, innermost, places
 
 OutputSize = int | Sequence[int | None]
@@ -42,15 +44,80 @@ def _windows(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.minimum(pixels, last), pixels > last
 
 
+def _sweep(n: int, m: int, axis: int) -> Iterator[tuple[Index, list[Index]]]:
+    """Windows along an axis that lie evenly spaced: which they are, and the pixels of each cell.
+
+    Window i + m / g begins n / g pixels behind window i, for g = gcd(n, m).
+    """
+    others = (slice(None),) * (-axis - 1)
+    each, stride = m // gcd(n, m), n // gcd(n, m)
+    for i in range(each):
+        cells = range(i * n // m, -(-(i + 1) * n // m))
+        reach = n - stride + 1
+        yield (
+            (..., slice(i, m, each), *others),
+            [(..., slice(first, first + reach, stride), *others) for first in cells],
+        )
+
+
+class _Means(Function):
+    """The means of m windows along one axis, counted from the last; linear, as its adjoint."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, axis, m):
+        shape = list(x.shape)
+        shape[axis] = m
+        y = x.new_zeros(shape)
+        for windows, cells in _sweep(x.shape[axis], m, axis):
+            for pixels in cells:
+                y[windows] += x[pixels]
+            y[windows] /= len(cells)
+        return y
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        x, ctx.axis, _ = inputs
+        ctx.n = x.shape[ctx.axis]
+
+    @staticmethod
+    def backward(ctx, dy):
+        return _Spread.apply(dy, ctx.axis, ctx.n), None, None
+
+
+class _Spread(Function):
+    """Share every value out among the n pixels of its window: the adjoint of :class:`_Means`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(dy, axis, n):
+        shape = list(dy.shape)
+        shape[axis] = n
+        dx = dy.new_zeros(shape)
+        for windows, cells in _sweep(n, dy.shape[axis], axis):
+            share = dy[windows] / len(cells)
+            for pixels in cells:
+                dx[pixels] += share
+        return dx
+
+    @staticmethod
+    def setup_context(ctx, inputs, dx):
+        dy, ctx.axis, _ = inputs
+        ctx.m = dy.shape[ctx.axis]
+
+    @staticmethod
+    def backward(ctx, ddx):
+        return _Means.apply(ddx, ctx.axis, ctx.m), None, None
+
+
 def _means(x: Tensor, axis: int, m: int) -> Tensor:
     """The means of m windows along one axis, counted from the last."""
     n = x.shape[axis]
     if m and n % m == 0:
         return x.unflatten(axis, (m, n // m)).mean(axis)
-    pixels, beyond = _windows(n, m, x.device)
-    beyond = beyond.view(*beyond.shape, *[1] * (-axis - 1))
-    windows = x.index_select(axis, pixels.flatten()).unflatten(axis, pixels.shape)
-    return windows.masked_fill(beyond, 0).sum(axis) / (beyond.shape[1] - beyond.sum(1))
+    return _Means.apply(x, axis, m)
 
 
 def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:

@@ -87,11 +87,16 @@ def innermost(x: Tensor, rank: int) -> int:
     return -rank - 1 if x.stride(-rank - 1) < x.stride(-1) else -1
 
 
-def full(x: Tensor, image: Image, value: float) -> Tensor:
-    """Images of another size, full of one value; channels stay last in memory if x has them so."""
+def blank(x: Tensor, image: Image) -> Tensor:
+    """Images of another size, not yet written; channels stay last in memory if x has them so."""
     shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
     shape.append(shape.pop(inner))
-    return x.new_full(shape, value).movedim(-1, inner)
+    return x.new_empty(shape).movedim(-1, inner)
+
+
+def full(x: Tensor, image: Image, value: float) -> Tensor:
+    """Images of another size, full of one value."""
+    return blank(x, image).fill_(value)
 
 
 def surround(x: Tensor, window: Window, value: float) -> Tensor:
@@ -162,7 +167,7 @@ def _maxima(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         best, where = y[first].clone(), cell[first]
         for i, tap in enumerate(others, 1):
             best, larger = _duel(best, y[tap].clone())
-            number = larger.to(count) * (i if step == 1 else (cell + i * step)[tap])
+            number = larger.to(count).mul_(i if step == 1 else (cell + i * step)[tap])
             where = number if i == step == 1 else torch.maximum(where, number)
         for h, i in enumerate(window.hidden(image, -axis)):
             # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
@@ -228,12 +233,14 @@ class _ToMaxima(_OfImages):
             index = places(cell, window, image).flatten(-len(image))
             dx = dy.new_zeros(*dy.shape[: -len(image)], prod(image))
             return dx.scatter_add(-1, index, dy.flatten(-len(image))).unflatten(-1, image)
-        dx = full(dy, window.padded(image), 0)
+        dx = blank(dy, window.padded(image))
+        if window.overlaps() or dy.numel() * prod(window.kernel) < dx.numel():
+            dx.zero_()
         for pixels, values, cells in pieces(dx, dy, cell):
             bits = values.view(BITS[dy.element_size()])
-            cells = cells.to(bits.dtype)
+            cells, mask = cells.to(bits.dtype), torch.empty_like(bits)
             for k, tap in enumerate(window.taps(image)):
-                given = cells.clone().eq_(k).mul_(bits).view(dy.dtype)
+                given = torch.eq(cells, k, out=mask).mul_(bits).view(dy.dtype)
                 if window.overlaps():
                     pixels[tap] += given
                 else:
