@@ -52,16 +52,19 @@ def _sweep(n: int, m: int, axis: int) -> Iterator[tuple[Index, list[Index]]]:
     others = (slice(None),) * (-axis - 1)
     each, stride = m // gcd(n, m), n // gcd(n, m)
     for i in range(each):
-        cells = range(i * n // m, -(-(i + 1) * n // m))
-        reach = n - stride + 1
-        yield (
-            (..., slice(i, m, each), *others),
-            [(..., slice(first, first + reach, stride), *others) for first in cells],
-        )
+        cells = [
+            (..., slice(first, first + n - stride + 1, stride), *others)
+            for first in range(i * n // m, -(-(i + 1) * n // m))
+        ]
+        yield (..., slice(i, m, each), *others), cells
 
 
-class _Means(Function):
-    """The means of m windows along one axis, counted from the last; linear, as its adjoint."""
+class _Sums(Function):
+    """The sums of m windows over n pixels, along one axis counted from the last.
+
+    Pixel p lies in the windows floor(p m / n) to ceil((p + 1) m / n) - 1: the adjoint is the same
+    with n and m exchanged.
+    """
 
     generate_vmap_rule = True
 
@@ -69,11 +72,11 @@ class _Means(Function):
     def forward(x, axis, m):
         shape = list(x.shape)
         shape[axis] = m
-        y = x.new_zeros(shape)
-        for windows, cells in _sweep(x.shape[axis], m, axis):
-            for pixels in cells:
+        y = x.new_empty(shape)
+        for windows, (first, *others) in _sweep(x.shape[axis], m, axis):
+            y[windows] = x[first]
+            for pixels in others:
                 y[windows] += x[pixels]
-            y[windows] /= len(cells)
         return y
 
     @staticmethod
@@ -83,33 +86,7 @@ class _Means(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        return _Spread.apply(dy, ctx.axis, ctx.n), None, None
-
-
-class _Spread(Function):
-    """Share every value out among the n pixels of its window: the adjoint of :class:`_Means`."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(dy, axis, n):
-        shape = list(dy.shape)
-        shape[axis] = n
-        dx = dy.new_zeros(shape)
-        for windows, cells in _sweep(n, dy.shape[axis], axis):
-            share = dy[windows] / len(cells)
-            for pixels in cells:
-                dx[pixels] += share
-        return dx
-
-    @staticmethod
-    def setup_context(ctx, inputs, dx):
-        dy, ctx.axis, _ = inputs
-        ctx.m = dy.shape[ctx.axis]
-
-    @staticmethod
-    def backward(ctx, ddx):
-        return _Means.apply(ddx, ctx.axis, ctx.m), None, None
+        return _Sums.apply(dy, ctx.axis, ctx.n), None, None
 
 
 def _means(x: Tensor, axis: int, m: int) -> Tensor:
@@ -117,7 +94,9 @@ def _means(x: Tensor, axis: int, m: int) -> Tensor:
     n = x.shape[axis]
     if m and n % m == 0:
         return x.unflatten(axis, (m, n // m)).mean(axis)
-    return _Means.apply(x, axis, m)
+    i = torch.arange(m, device=x.device)
+    count = ((i + 1) * n + m - 1) // max(m, 1) - i * n // max(m, 1)
+    return _Sums.apply(x, axis, m) / count.view(-1, *[1] * (-axis - 1))
 
 
 def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:

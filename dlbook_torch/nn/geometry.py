@@ -116,10 +116,6 @@ class Window(NamedTuple):
         sizes = (before + size + max(after, 0) for size, (before, after) in margins)
         return tuple(map(max, sizes, needs))
 
-    def overlaps(self) -> bool:
-        """Whether two windows may have a pixel in common."""
-        return any(self.extent(axis) > s for axis, s in enumerate(self.stride))
-
     def hidden(self, image: Image, axis: int) -> list[int]:
         """For the first windows along an axis: how many of their cells lie in the margin."""
         s, d, (before, _) = self.stride[axis], self.dilation[axis], self.padding[axis]

@@ -17,7 +17,6 @@ from torch.utils._pytree import tree_map
 from ._precision import wide_type
 from .geometry import Image, Index, Size, Window, tuple_of
 
-BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by size in bytes
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -87,16 +86,11 @@ def innermost(x: Tensor, rank: int) -> int:
     return -rank - 1 if x.stride(-rank - 1) < x.stride(-1) else -1
 
 
-def blank(x: Tensor, image: Image) -> Tensor:
-    """Images of another size, not yet written; channels stay last in memory if x has them so."""
+def full(x: Tensor, image: Image, value: float) -> Tensor:
+    """Images of another size, full of one value; channels stay last in memory if x has them so."""
     shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
     shape.append(shape.pop(inner))
-    return x.new_empty(shape).movedim(-1, inner)
-
-
-def full(x: Tensor, image: Image, value: float) -> Tensor:
-    """Images of another size, full of one value."""
-    return blank(x, image).fill_(value)
+    return x.new_full(shape, value).movedim(-1, inner)
 
 
 def surround(x: Tensor, window: Window, value: float) -> Tensor:
@@ -139,11 +133,17 @@ PIECE = 2**19  # pixels; all that is made of so many on the way stays in the cac
 
 
 def pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Some images of the batch at a time, with what belongs to them; all at once if compiled."""
-    if torch.compiler.is_compiling():
-        return iter([(x, *others)])
+    """Some images of the batch at a time, with what belongs to them.
+
+    All at once where torch keeps record: for a gradient of the gradient, or in order to compile.
+    """
+    batch = (x, *others)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        yield batch
+        return
     n = max(1, PIECE // max(1, prod(x.shape[1:])))
-    return zip(*(t.split(n) for t in (x, *others)), strict=True)
+    for i in range(0, max(1, len(x)), n):
+        yield tuple(t[i : i + n] for t in batch)
 
 
 def _duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,49 +215,12 @@ class MaxPooling(_OfImages):
 
     @staticmethod
     def backward(ctx, dy, _):
-        return _ToMaxima.apply(dy, *ctx.saved_tensors, ctx.window, ctx.image), None
-
-
-class _ToMaxima(_OfImages):
-    r"""Add every value to the pixel that was the largest of its window.
-
-    .. math:: \mathrm{d}x_p = \sum_{hw:\, \text{argmax} = p} \mathrm{d}y_{hw}
-
-    Cell by cell: all windows whose maximum it is give it their values, the others 0. The values are
-    multiplied by 1 and 0 as whole numbers made of the same bits, so that even inf times 0 is 0.
-    """
-
-    @staticmethod
-    def forward(dy, cell, window, image):
-        if torch.compiler.is_compiling():
-            index = places(cell, window, image).flatten(-len(image))
-            dx = dy.new_zeros(*dy.shape[: -len(image)], prod(image))
-            return dx.scatter_add(-1, index, dy.flatten(-len(image))).unflatten(-1, image)
-        dx = blank(dy, window.padded(image))
-        if window.overlaps() or dy.numel() * prod(window.kernel) < dx.numel():
-            dx.zero_()
+        (cell,), rank = ctx.saved_tensors, len(ctx.image)
+        dx = dy.new_zeros(*dy.shape[:-rank], prod(ctx.image))
         for pixels, values, cells in pieces(dx, dy, cell):
-            bits = values.view(BITS[dy.element_size()])
-            cells, mask = cells.to(bits.dtype), torch.empty_like(bits)
-            for k, tap in enumerate(window.taps(image)):
-                given = torch.eq(cells, k, out=mask).mul_(bits).view(dy.dtype)
-                if window.overlaps():
-                    pixels[tap] += given
-                else:
-                    pixels[tap] = given
-        return dx[window.inside(image)]
-
-    @staticmethod
-    def setup_context(ctx, inputs, dx):
-        _, cell, ctx.window, ctx.image = inputs
-        ctx.save_for_backward(cell)
-
-    @staticmethod
-    def backward(ctx, ddx):
-        (cell,) = ctx.saved_tensors
-        index, rank = places(cell, ctx.window, ctx.image), len(ctx.image)
-        ddy = ddx.flatten(-rank).gather(-1, index.flatten(-rank)).view(index.shape)
-        return ddy, None, None, None
+            index = places(cells, ctx.window, ctx.image).flatten(-rank)
+            pixels.scatter_add_(-1, index, values.flatten(-rank))
+        return dx.unflatten(-1, ctx.image), None
 
 
 def _max_pool_with_indices(
