@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dlbook_torch.pages import renewed
 from dlbook_torch.parity.cases import CASES, RULES
 
 ROOT = Path(__file__).parents[1]
-START, END = "<!-- map -->", "<!-- /map -->"
 HEAD = "| notes | concept | code | test | config | experiment |\n|---|---|---|---|---|---|"
 FOLDERS = ("ch*", "experiments")  # of configs/: what a training takes, what an experiment does
 TAG = re.compile(r"notes ((?:\d+(?:\.\d+)*(?:, )?)+)")
@@ -87,18 +87,6 @@ def table(root: Path = ROOT) -> str:
     return "\n".join(lines)
 
 
-def renewed(readme: str, content: str) -> str:
-    """The README with ``content`` between its markers.
-
-    Raises: ValueError if a marker is missing.
-    """
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f"the README has no {START} ... {END}")
-    return f"{before}{START}\n{content}\n{END}{after}"
-
-
 def main(args: Sequence[str] | None = None, root: Path = ROOT) -> None:
     """Renew the README, or with ``--check`` only say whether it is up to date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,7 +94,7 @@ def main(args: Sequence[str] | None = None, root: Path = ROOT) -> None:
     check = parser.parse_args(args).check
     path = root / "README.md"
     old = path.read_text(encoding="utf-8")
-    new = renewed(old, table(root))
+    new = renewed(old, "map", table(root))
     if check and new != old:
         parser.exit(1, "the map in README.md is stale: run python scripts/map.py\n")
     if new != old:

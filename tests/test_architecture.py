@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "dlbook_torch"
 # A room imports only rooms of the lines above its own.
 LEVELS = """
 nn | optim | autograd
-book | convert
+book | convert | pages
 models | parity | diagnostics
 data | diagnostics.monitor
 training

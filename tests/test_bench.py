@@ -3,13 +3,16 @@
 import functools
 import gc
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from dlbook_torch.bench import cli, data, memory, monitor, optim
+from dlbook_torch.bench import cli, data, layers, memory, monitor, optim, peak, timing
+from dlbook_torch.parity.checks import tensors
+from tests import idx
 from tests.idx import use_mnist
 
 
@@ -141,8 +144,12 @@ def test_a_training_with_all_monitors_keeps_no_tensor_of_a_past_epoch(monkeypatc
 @pytest.mark.parametrize(
     "args, sentence",
     [
-        (["optim", "Adamm"], "no rule Adamm"),
-        (["optim", "--rounds", "0"], "from 1, got 0"),
+        (["rules", "Adamm"], "no rule Adamm"),
+        (["rules", "--rounds", "0"], "from 1, got 0"),
+        (["layers", "Conv4d"], "no layer Conv4d"),
+        (["layers", "--dtype", "int8"], "invalid choice: 'int8'"),
+        (["data", "--json", "/nowhere/a.json"], "--json /nowhere/a.json: there can be no such"),
+        (["data", "--markdown", idx.__file__], "idx.py: there is no <!-- bench-data -->"),
         (["memory", "--steps", "19"], "from 20, got 19"),
     ],
 )
@@ -151,3 +158,84 @@ def test_bad_arguments_end_with_one_sentence(args, sentence, capsys):
         cli.main(args)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_times_are_ratios_to_the_first_in_the_same_round():
+    """The first takes 2, 4, 10 s, the second 1, 4, 30: half, as long, and three times as long."""
+    lasts = {len: iter([1, 2, 4, 10]), max: iter([0.5, 1, 4, 30])}  # the first decides how often
+    calls = {len: lambda: None, max: lambda: None}
+    kinds = {call: kind for kind, call in calls.items()}
+
+    def clock(call, times):
+        assert times == 1
+        return next(lasts[kinds[call]])
+
+    found = timing.interleaved({"torch": calls[len], "ours": calls[max]}, 3, 0.4, clock)
+    assert found["torch"] == timing.Timing(1, 1, 1, 4000)
+    assert found["ours"] == timing.Timing(1, 0.5, 3, 4000)
+
+
+def test_a_short_call_is_timed_many_times_a_round():
+    seen = []
+
+    def clock(call, times):
+        seen.append(times)
+        return 0.001 * times
+
+    (found,) = timing.interleaved({"torch": list}, 2, 0.02, clock).values()
+    assert seen == [1, 20, 20]
+    assert found.ms == pytest.approx(1)
+
+
+def test_both_layers_of_a_row_do_the_same():
+    rows = [row for row in layers.SIZES if row.case.name in ("MSELoss", "Tanh", "Linear")]
+    for row in rows:
+        calls = row.calls(torch.float64, "cpu")
+        ours, theirs = (calls[name]() for name in (layers.OURS, layers.THEIRS))
+        assert len(tensors(ours)) > 0
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_every_layer_that_a_shape_is_enough_for_has_a_row():
+    names = {row.case.name for row in layers.rows()}
+    assert {"Conv2d", "Conv3d", "MaxPool2d", "ELU", "L1Loss", "Upsample"} <= names
+    assert not {"MultiheadAttention", "MaxUnpool2d"} & names
+
+
+def test_the_first_layer_of_a_network_needs_no_gradient_of_its_input():
+    (row,) = (row for row in layers.SIZES if row.first and row.case.shape[1] == 1)
+    weight, bias = row.calls(torch.float32, "cpu")[layers.OURS]()
+    assert (weight.shape, bias.shape) == ((30, 1, 5, 5), (30,))
+
+
+def test_mean_of_twice_as_slow_and_twice_as_fast_is_one():
+    assert layers.geometric_mean([2.0, 0.5]) == pytest.approx(1)
+
+
+@pytest.mark.skipif(not memory.STATM.exists(), reason="the system does not tell a process's memory")
+def test_peak_is_what_a_call_needs_at_its_highest_point():
+    """40 MB, freed, then 20 MB, kept: the first is the highest point."""
+    (mb,) = peak.apart(peak.peak, [needs_forty_megabytes])
+    assert mb == pytest.approx(40, rel=0.05)
+
+
+def needs_forty_megabytes():
+    torch.ones(10_000_000)
+    return torch.ones(5_000_000)
+
+
+def test_a_table_becomes_a_page_between_its_markers(tmp_path, capsys):
+    page, figures = tmp_path / "page.md", tmp_path / "figures.json"
+    page.write_text("before\n<!-- bench-layers -->\nold\n<!-- /bench-layers -->\nafter\n")
+    cli.main(["layers", "Identity", "--rounds", "2", "--markdown", str(page), f"--json={figures}"])
+    assert "Identity()" in capsys.readouterr().out
+    lines = page.read_text().splitlines()
+    head, rule, row = (line for line in lines if line.startswith("|"))
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert head.startswith("| layer | ours / torch |")
+    assert rule.startswith("| --- | ---: |")
+    assert row.startswith("| Identity() on 209715 x 5 |")
+    assert "old" not in lines
+    (found,) = json.loads(figures.read_text())["layers"]
+    assert found["eager_low"] <= found["eager"] <= found["eager_high"]
+    assert 0 <= found["mb"] < 1  # it hands its input on

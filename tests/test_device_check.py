@@ -9,6 +9,7 @@ from dlbook_torch import optim
 from dlbook_torch.bench import device, device_checks
 from dlbook_torch.bench.device import ABSENT, FAILED, OK, SKIPPED, Check, NotSupported, Row, Skipped
 from dlbook_torch.diagnostics.stats import Record, Seen
+from dlbook_torch.pages import marks
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import CASES, RULES
 from dlbook_torch.parity.checks.base import differentiable, enterable, run
@@ -49,7 +50,7 @@ def test_only_a_failure_ends_with_1(run, outcome, note, monkeypatch, capsys):
 def test_markdown_renews_the_table_of_its_device_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(device, "plan", lambda *args: [Check("a|b", lambda: "3 seen")])
     file = tmp_path / "x.md"
-    both = "\n".join(m for d in ("cpu", "cuda") for m in device.markers(d))
+    both = "\n".join(m for d in ("cpu", "cuda") for m in marks(f"device {d}"))
     file.write_text(f"above\n{both}\nbelow\n")
     with pytest.raises(SystemExit):
         device.main(["--device", "cpu", "--markdown", str(file)])
@@ -63,7 +64,10 @@ def test_markdown_renews_the_table_of_its_device_alone(monkeypatch, tmp_path):
     "args, sentence",
     [
         (["--device", "tpu"], "invalid choice: 'tpu'"),
-        (["--device", "cpu", "--markdown", "nowhere.md"], "nowhere.md has no <!-- device cpu -->"),
+        (
+            ["--device", "cpu", "--markdown", "nowhere.md"],
+            "nowhere.md: there is no <!-- device cpu -->",
+        ),
     ],
 )
 def test_bad_arguments_end_with_one_sentence(args, sentence, capsys):

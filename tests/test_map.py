@@ -93,5 +93,5 @@ def test_stale_map_is_reported_and_not_touched(copy):
     notes_map.main([], copy)
     notes_map.main(["--check"], copy)
     shutil.copy(ROOT / "LICENSE", copy / "README.md")
-    with pytest.raises(ValueError, match="the README has no <!-- map -->"):
+    with pytest.raises(ValueError, match="there is no <!-- map -->"):
         notes_map.main([], copy)

@@ -10,6 +10,7 @@ from dlbook_torch.bench import diagnostics, rivals, scoring
 from dlbook_torch.bench.scoring import Binary, Share, Verdict
 from dlbook_torch.diagnostics import Report, diagnose
 from dlbook_torch.diagnostics.catalogue import finding
+from dlbook_torch.pages import marks
 
 
 def said(label, headline, *alarms):
@@ -402,14 +403,6 @@ def test_tables_show_what_was_counted(monkeypatch):
     assert all(len(row) == len(sheet.heads) for sheet in sheets for row in sheet.rows)
 
 
-def test_markdown_goes_between_the_markers():
-    text = f"before\n{diagnostics.START}\nold\n{diagnostics.END}\nafter"
-    new = diagnostics.renewed(text, "new")
-    assert new == f"before\n{diagnostics.START}\nnew\n{diagnostics.END}\nafter"
-    with pytest.raises(ValueError, match="there is no"):
-        diagnostics.renewed("nothing", "new")
-
-
 def test_a_page_without_markers_is_refused_before_anything_is_trained(tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("nothing")
@@ -421,7 +414,7 @@ def test_a_page_without_markers_is_refused_before_anything_is_trained(tmp_path, 
 
 def test_the_command_trains_scores_and_writes(tmp_path, capsys):
     page = tmp_path / "page.md"
-    page.write_text(f"# Page\n\n{diagnostics.START}\n{diagnostics.END}\n")
+    page.write_text("# Page\n\n{}\n{}\n".format(*marks(diagnostics.PART)))
     args = [
         "--only",
         "stopped_early",

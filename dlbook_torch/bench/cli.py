@@ -1,50 +1,171 @@
 """The command line of the measurements."""
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ..pages import marks, renewed
+from ..parity.ledger import wide_console
+
+Figures = dict[str, Any]
+Result = tuple[list[Figures], Table]
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Parse, measure and print one table; ``args`` defaults to the command line."""
-    parser = argparse.ArgumentParser(description="Measure ours against torch.")
+    """Parse, measure and print tables; ``args`` defaults to the command line."""
+    given = parsed(args)
+    console, found = wide_console(), {}
+    for subject, measure in given.measure.items():
+        try:
+            found[subject], table = measure(given)
+        except (OSError, RuntimeError, ValueError) as error:  # of data, of a device that is not
+            given.parser.error(str(error))
+        console.print(table)
+        if given.markdown:
+            _write(given.markdown, subject, table)
+    if given.json:
+        from .machine import machine
+
+        written = {"machine": machine(given.device)} | found
+        given.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+
+
+def parsed(args: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; exits with 2 if it makes no sense here."""
+    parser = argparse.ArgumentParser(
+        description="Measure ours against torch: ratios of times that were taken in turn, below 1 "
+        "where ours is faster."
+    )
     commands = parser.add_subparsers(dest="subject", required=True)
-    loaders = commands.add_parser("data", help="images per second of the loaders")
-    loaders.add_argument("--data-dir", help="folder that holds MNIST/raw; default: DLBOOK_DATA")
-    loaders.add_argument("--rounds", type=_rounds, default=3, help="epochs of each; default: 3")
-    rules = commands.add_parser("optim", help="time of a step of the update rules")
-    rules.add_argument("rules", nargs="*", metavar="RULE", help="such as Adam; default: all")
-    rules.add_argument("--rounds", type=_rounds, default=21, help="steps of each; default: 21")
-    monitors = commands.add_parser("monitor", help="what the monitors of a training cost")
-    monitors.add_argument("--rounds", type=_rounds, default=5, help="trainings of each; default: 5")
-    memory = commands.add_parser("memory", help="whether a long training keeps its memory")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--rounds", type=_rounds, help="how often each is timed")
+    common.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    common.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="put the tables between <!-- bench-... -->"
+    )
+    common.set_defaults(device="cpu", compile=False, dtype="float32", names=[], data_dir=None)
+
+    def add(name: str, text: str, *measures: Callable[..., Result]) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, parents=[common])
+        subjects = {m.__name__.strip("_"): m for m in measures}
+        command.set_defaults(measure=subjects, parser=command)
+        return command
+
+    layers = add("layers", "layers, forward and backward, and their memory", _layers)
+    rules = add("rules", "one step of the update rules", _rules)
+    data = add("data", "images per second of the loaders", _data)
+    everything = add("all", "layers, rules and data", _layers, _rules, _data)
+    add("monitor", "what the monitors of a training cost", _monitor)
+    memory = add("memory", "whether a long training keeps its memory", _memory)
+    for command in (layers, everything):
+        command.add_argument("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
+        command.add_argument("--dtype", choices=DTYPES, default="float32", help="default: float32")
+    for command in (layers, rules, everything):
+        command.add_argument("--compile", action="store_true", help="torch.compile them as well")
+    for command, what in ((layers, "LAYER"), (rules, "RULE")):
+        command.add_argument("names", nargs="*", metavar=what, help="default: all")
+    for command in (data, everything):
+        command.add_argument("--data-dir", help="folder that holds MNIST/raw; default: DLBOOK_DATA")
     memory.add_argument("--steps", type=_steps, default=20_000, help="default: 20000")
     memory.add_argument("--config", help="run to make; default: configs/ch07/digits_convnet.yaml")
-    options = parser.parse_args(args)
 
-    if options.subject == "data":
-        from . import data  # not before --help
+    given = parser.parse_args(args)
+    _check_files(given)
+    return given
 
-        try:
-            result = data.table(options.data_dir, options.rounds)
-        except (OSError, RuntimeError, ValueError) as error:  # files that are not there, or damaged
-            loaders.error(str(error))
-    elif options.subject == "monitor":
-        from . import monitor
 
-        result = monitor.table(options.rounds)
-    elif options.subject == "memory":
-        from . import memory as long_run
+def _check_files(given: argparse.Namespace) -> None:
+    """Before anything is measured: an hour may be lost."""
+    for option, file in (("--json", given.json), ("--markdown", given.markdown)):
+        if file and (file.is_dir() or not file.parent.is_dir()):
+            given.parser.error(f"{option} {file}: there can be no such file")
+    if given.markdown and given.markdown.exists():
+        page = given.markdown.read_text(encoding="utf-8")
+        for subject in given.measure:
+            try:
+                renewed(page, f"bench-{subject}", "")
+            except ValueError as error:
+                given.parser.error(f"--markdown {given.markdown}: {error}")
 
-        result = long_run.table(options.steps, options.config or long_run.CONFIG)
-    else:
-        from . import optim
 
-        if unknown := sorted(set(options.rules) - set(optim.RULES)):
-            rules.error(f"no rule {', '.join(unknown)}: choose from {', '.join(optim.RULES)}")
-        result = optim.table(options.rules or optim.RULES, options.rounds)
-    Console().print(result)
+def _write(file: Path, subject: str, table: Table) -> None:
+    """Put a table between its markers; a file that does not exist is made."""
+    part = f"bench-{subject}"
+    page = file.read_text(encoding="utf-8") if file.exists() else ""
+    if marks(part)[0] not in page:
+        page += "{}\n{}\n".format(*marks(part))
+    file.write_text(renewed(page, part, f"\n{markdown(table)}"), encoding="utf-8")
+
+
+def markdown(table: Table) -> str:
+    """A table of the terminal as one of a page, its title and caption below it."""
+    rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+    heads = [str(column.header) for column in table.columns]
+    rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (heads, rules, *rows)]
+    below = "; ".join(str(text) for text in (table.title, table.caption) if text)
+    return "\n".join([*lines, "", f"({below}.)", ""])
+
+
+def _layers(given: argparse.Namespace) -> Result:
+    import torch  # takes seconds, and not for --help
+
+    from . import layers
+
+    torch.set_num_threads(1)
+    rows = layers.rows()
+    if unknown := sorted(set(given.names) - {row.case.name for row in rows}):
+        given.parser.error(f"no layer {', '.join(unknown)}")
+    chosen = [row for row in rows if not given.names or row.case.name in given.names]
+    rounds = given.rounds or 15
+    dtype = getattr(torch, given.dtype)
+    made = layers.measure(chosen, rounds, dtype, given.device, given.compile)
+    found = list(_watched(made, len(chosen), "Timing layers"))
+    return found, layers.table(found, rounds, given.dtype, given.device)
+
+
+def _rules(given: argparse.Namespace) -> Result:
+    from . import optim
+
+    if unknown := sorted(set(given.names) - set(optim.RULES)):
+        given.parser.error(f"no rule {', '.join(unknown)}: choose from {', '.join(optim.RULES)}")
+    return [], optim.table(given.names or optim.RULES, given.rounds or 21)
+
+
+def _data(given: argparse.Namespace) -> Result:
+    from . import data
+
+    rounds = given.rounds or 3
+    found = data.measure(given.data_dir, rounds)
+    return found, data.table(found, rounds)
+
+
+def _monitor(given: argparse.Namespace) -> Result:
+    from . import monitor
+
+    found = monitor.measure(given.rounds or 5)
+    return found, monitor.table(found)
+
+
+def _memory(given: argparse.Namespace) -> Result:
+    from . import memory
+
+    config = given.config or memory.CONFIG
+    samples, size = memory.watch(given.steps, config)
+    found = [{"step": step, "mb": mb} for step, mb in samples]
+    return found, memory.table(samples, size, given.steps, config)
+
+
+def _watched(found: Iterable[Figures], total: int, text: str) -> Iterable[Figures]:
+    """With a progress bar, on the error stream: the tables may go into a file."""
+    return track(found, text, total, console=Console(stderr=True), transient=True)
 
 
 def _rounds(text: str, least: int = 1) -> int:

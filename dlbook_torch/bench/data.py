@@ -1,8 +1,9 @@
 """Images per second of the loaders: batches cut in memory against torchvision and DataLoader."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -49,13 +50,21 @@ def throughput(epochs: Mapping[str, Epoch], rounds: int) -> dict[str, float]:
     return {name: median(values) for name, values in speeds.items()}
 
 
-def table(data_dir: str | None = None, rounds: int = 3) -> Table:
-    """Measure with one thread and show the figures."""
+def measure(data_dir: str | None = None, rounds: int = 3) -> list[dict[str, Any]]:
+    """The speed of every loader, with one thread."""
     torch.set_num_threads(1)
     speeds = throughput(contestants(data_dir), rounds)
-    first, *_ = speeds.values()
+    return [{"loader": name, "images_per_s": speed} for name, speed in speeds.items()]
+
+
+def table(found: Sequence[Mapping[str, Any]], rounds: int) -> Table:
+    """The figures for the terminal."""
+    first = found[0]["images_per_s"]
     title = f"MNIST, batches of {BATCH_SIZE}, median of {rounds} epochs on {machine()}"
-    result = Table("loader", "images/s", "ours is faster by", title=title)
-    for name, speed in speeds.items():
-        result.add_row(name, f"{speed:,.0f}", f"{first / speed:.1f} x")
+    result = Table("loader", title=title)
+    for head in ("images/s", "ours is faster by"):
+        result.add_column(head, justify="right")
+    for row in found:
+        speed = row["images_per_s"]
+        result.add_row(row["loader"], f"{speed:,.0f}", f"{first / speed:.1f} x")
     return result

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..pages import marks, renewed
 from ..parity import ledger
 from ..parity.checks import TorchRefuses
 from .device_checks import (
@@ -161,11 +162,6 @@ def markdown(rows: Sequence[Row], title: str) -> str:
     return "\n".join([*cells, "", f"{title}; {summary(rows)}."]) + "\n"
 
 
-def markers(device: str) -> tuple[str, str]:
-    """Between which comments of a Markdown file the table of a device stands."""
-    return f"<!-- device {device} -->", f"<!-- /device {device} -->"
-
-
 def parsed(args: Sequence[str] | None) -> argparse.Namespace:
     """The command line; exits with 2 if it makes no sense here."""
     parser = argparse.ArgumentParser(
@@ -177,7 +173,7 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
         "--markdown",
         type=Path,
         metavar="FILE",
-        help=f"renew the table between {' and '.join(markers('DEVICE'))} in FILE",
+        help=f"renew the table between {' and '.join(marks('device DEVICE'))} in FILE",
     )
     given = parser.parse_args(args)
     if not __debug__:
@@ -189,8 +185,10 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--device {given.device}: {first_line(error)}")
     if given.markdown:
         old = given.markdown.read_text(encoding="utf-8") if given.markdown.is_file() else ""
-        if lost := [marker for marker in markers(given.device) if marker not in old]:
-            parser.error(f"--markdown {given.markdown} has no {lost[0]}")
+        try:
+            renewed(old, f"device {given.device}", "")
+        except ValueError as error:
+            parser.error(f"--markdown {given.markdown}: {error}")
     return given
 
 
@@ -203,6 +201,6 @@ def main(args: Sequence[str] | None = None) -> None:
     print(summary(rows))
     if given.markdown:
         old = given.markdown.read_text(encoding="utf-8")
-        new = ledger.renewed(old, markdown(rows, title), *markers(given.device))
+        new = renewed(old, f"device {given.device}", markdown(rows, title).rstrip())
         given.markdown.write_text(new, encoding="utf-8")
     sys.exit(1 if any(row.outcome == FAILED for row in rows) else 0)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ..pages import marks, renewed
 from . import scoring
 from .cache import Run, complete
 from .faults import FAMILIES, SYMPTOMS, configs, verified
@@ -22,7 +23,7 @@ from .outcome import outcome
 from .scoring import MODES, Binary, Share, Verdict
 from .settings import CLOTHES, SplitName
 
-START, END = "<!-- diagnostics-bench -->", "<!-- /diagnostics-bench -->"
+PART = "diagnostics-bench"
 
 
 @dataclass(frozen=True)
@@ -245,18 +246,6 @@ def outcomes(runs: Sequence[Run]) -> str:
     return f"{text} Of {count.total()} healthy settings ended: {ended}."
 
 
-def renewed(text: str, content: str) -> str:
-    """A text with ``content`` between its markers.
-
-    Raises: ValueError if it has none.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"there is no {START} ... {END}")
-    return f"{before}{start}\n{content}\n{end}{after}"
-
-
 def page(runs: Sequence[Run], tables: Iterable[Sheet], command: str) -> str:
     """The tables for a page, with the command and the machine."""
     head = f"`{command}` on {machine()}.\n\n{outcomes(runs)}"
@@ -289,12 +278,12 @@ def parsed(args: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpars
         "--only", nargs="+", choices=["healthy", *FAMILIES], metavar="FAMILY", help="families"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help=f"write into FILE, after {START}"
+        "--markdown", type=Path, metavar="FILE", help=f"write into FILE, after {marks(PART)[0]}"
     )
     given = parser.parse_args(args)
     if given.markdown:
         try:
-            renewed(given.markdown.read_text(encoding="utf-8"), "")
+            renewed(given.markdown.read_text(encoding="utf-8"), PART, "")
         except (OSError, ValueError) as error:
             parser.error(f"--markdown {given.markdown}: {error}")
     return parser, given
@@ -338,4 +327,5 @@ def main(args: Sequence[str] | None = None) -> None:
     if given.markdown:
         text = given.markdown.read_text(encoding="utf-8")
         command = f"python scripts/diagnostics_bench.py --split {given.split}"
-        given.markdown.write_text(renewed(text, page(runs, tables, command)), encoding="utf-8")
+        new = renewed(text, PART, page(runs, tables, command))
+        given.markdown.write_text(new, encoding="utf-8")

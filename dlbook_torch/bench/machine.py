@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 
 
-def machine() -> str:
+def machine(device: str = "cpu") -> str:
     """Processor, number of its cores, threads in use, and versions, for the head of a table."""
     threads = torch.get_num_threads()
+    card = f"{torch.cuda.get_device_name(device)}, " if device.startswith("cuda") else ""
     return (
-        f"{processor()} ({os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}), "
+        f"{card}{processor()} ({os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}), "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
 

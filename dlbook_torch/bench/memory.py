@@ -67,6 +67,7 @@ def watch(steps: int, config: str = CONFIG) -> tuple[list[Sample], int]:
     """
     from ..training.run import run  # takes seconds
 
+    torch.set_num_threads(1)
     spy = {
         "class_path": f"{__name__}.{Resident.__name__}",
         "init_args": {"every": max(1, steps // 200)},
@@ -81,10 +82,8 @@ def watch(steps: int, config: str = CONFIG) -> tuple[list[Sample], int]:
         return resident.samples, event_bytes(Path(folder))
 
 
-def table(steps: int = 20_000, config: str = CONFIG) -> Table:
-    """Measure with one thread and show the figures."""
-    torch.set_num_threads(1)
-    samples, size = watch(steps, config)
+def table(samples: Sequence[Sample], size: int, steps: int, config: str) -> Table:
+    """The figures for the terminal: ``size`` are the bytes of event files."""
     early, late, percent = growth(samples, steps)
     title = f"{steps:,} steps of {config} on {machine()}"
     caption = (

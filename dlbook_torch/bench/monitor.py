@@ -126,13 +126,24 @@ def costs(rounds: Sequence[Mapping[str, Time]]) -> dict[str, tuple[float, float,
     }
 
 
-def table(rounds: int = 5) -> Table:
-    """Measure with one thread and show the figures."""
+def measure(rounds: int = 5) -> list[dict[str, Any]]:
+    """The costs on every network, with one thread."""
     torch.set_num_threads(1)
+    heads = ("ms_a_step", "ratio", "ms_between_epochs")
+    return [
+        {"network": name, "monitors": form} | dict(zip(heads, cost, strict=True))
+        for name, (make, times) in SUBJECTS.items()
+        for form, cost in costs(watch(make, rounds * times)).items()
+    ]
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """The figures for the terminal."""
     title = f"Training on the CPU, epochs in turn, on {machine()}"
-    columns = ("network", "monitors", "ms a step", "to that without", "ms between epochs")
-    result = Table(*columns, title=title)
-    for name, (make, times) in SUBJECTS.items():
-        for form, (step, ratio, rest) in costs(watch(make, rounds * times)).items():
-            result.add_row(name, form, f"{step:.2f}", f"{ratio:.3f}", f"{rest:.1f}")
+    result = Table("network", "monitors", title=title)
+    for head in ("ms a step", "to that without", "ms between epochs"):
+        result.add_column(head, justify="right")
+    for row in found:
+        name, form, step, ratio, rest = row.values()
+        result.add_row(name, form, f"{step:.2f}", f"{ratio:.3f}", f"{rest:.1f}")
     return result

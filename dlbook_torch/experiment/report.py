@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..pages import renewed
 from ..training.errors import UsageError
 from .figures import figure
 from .judge import Outcome, interval
@@ -16,7 +17,6 @@ from .results import Results, write_tables
 from .runner import slug
 
 PICTURE = "figure.png"
-START, END = "<!-- claims -->", "<!-- /claims -->"
 HEAD = ("notes", "claim", "verdict", "with torch's layers", "effect", "seeds")
 STYLE = Path(__file__).with_name("page.css")
 
@@ -226,8 +226,8 @@ def renew(path: Path, content: str) -> None:
 
     Raises: UsageError if the file has no marks.
     """
-    before, start, rest = path.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise UsageError(f"--markdown {path}: it has no {START} ... {END}")
-    path.write_text(f"{before}{start}\n{content}\n{end}{after}", encoding="utf-8")
+    try:
+        page = renewed(path.read_text(encoding="utf-8"), "claims", content)
+    except ValueError as error:
+        raise UsageError(f"--markdown {path}: {error}") from None
+    path.write_text(page, encoding="utf-8")

@@ -29,6 +29,7 @@ def algorithms(**choice: str) -> Iterator[None]:
         choice: a way for each kind of layer, ``convolution=`` and ``dropout=``; see their classes.
 
     Raises: ValueError for a kind or a way that does not exist.
+    Source: notes 7.1 and 6.5, whose layers have several.
     """
     for kind, name in choice.items():
         if kind not in WAYS:

@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ..pages import marks, renewed
 from .cases import CASES, REFUSED, RULES, Case, Rule
 from .checks import Errors, TorchRefuses
 from .promises import LAYERS, REFUSALS, UPDATES, Promise, numbers, paths, promised
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-START, END = "<!-- ledger -->", "<!-- /ledger -->"
+START, END = marks("ledger")
 COLUMNS = ("gradcheck", "gradgradcheck", "state", "compile")
 SIZES = ("output", "ulp", "gradient", "ulp")
 HEADS = ("notes", "ours", "cases", *SIZES, *COLUMNS, "checks", "verdict")
@@ -185,13 +186,6 @@ def wide_console() -> Console:
     return console
 
 
-def renewed(text: str, content: str, start: str = START, end: str = END) -> str:
-    """A text with ``content`` between its markers; of a text without them nothing stays."""
-    before, start, rest = text.partition(start)
-    _, end, after = rest.partition(end)
-    return f"{before}{start}\n{content}{end}{after}" if end else content
-
-
 def parsed(args: list[str] | None) -> argparse.Namespace:
     """The command line; exits with 2 if it makes no sense here."""
     names = sorted({row.name for row in CASES} | {row.name for row in RULES})
@@ -259,7 +253,8 @@ def main(args: list[str] | None = None) -> None:
         given.json.write_text(written + "\n", encoding="utf-8")
     if given.markdown:
         old = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
-        new = renewed(old, markdown(lines, given.dtype, title))
+        made = markdown(lines, given.dtype, title)
+        new = renewed(old, "ledger", made.rstrip()) if START in old else made
         given.markdown.write_text(new, encoding="utf-8")
     print(worst(lines))
     print(total(lines))

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 from scipy import stats
 
+from ..pages import marks, renewed
 from .figure import comparison_figure
 from .plan import Plan
 from .study import SAMPLERS, counts, open_study, search
 from .trial import Stop
 
-START, END = "<!-- search-compare -->", "<!-- /search-compare -->"
+PART = "search-compare"
 Curves = dict[str, NDArray[np.float64]]  # sampler: (studies, trials), the best score so far
 
 
@@ -112,20 +113,13 @@ def markdown(plan: Plan, curves: Curves) -> str:
     return "\n".join(lines) + "\n"
 
 
-def renewed(text: str, content: str) -> str:
-    """Return a page with ``content`` between its markers, or at its end if it has none."""
-    before, _, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        before, after = text, "\n"
-    return f"{before}{START}\n\n{content}\n{END}{after}"
-
-
 def write(plan: Plan, curves: Curves, folder: Path) -> tuple[Path, Path]:
     """Write ``search.md``, of which only the generated part changes, and ``search.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     page, picture = folder / "search.md", folder / "search.png"
     old = page.read_text(encoding="utf-8") if page.exists() else ""
-    page.write_text(renewed(old, markdown(plan, curves)), encoding="utf-8")
+    if marks(PART)[0] not in old:
+        old += "{}\n{}\n".format(*marks(PART))
+    page.write_text(renewed(old, PART, "\n" + markdown(plan, curves)), encoding="utf-8")
     comparison_figure(curves, plan.metric, plan.trials).savefig(picture, dpi=120)
     return page, picture
