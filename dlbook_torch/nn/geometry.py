@@ -116,11 +116,10 @@ class Window(NamedTuple):
         sizes = (before + size + max(after, 0) for size, (before, after) in margins)
         return tuple(map(max, sizes, needs))
 
-    def hidden(self, image: Image, axis: int) -> list[int]:
-        """For the first windows along an axis: how many of their cells lie in the margin."""
-        s, d, (before, _) = self.stride[axis], self.dilation[axis], self.padding[axis]
-        starts = (h * s - before for h in range(self.positions(image)[axis]))
-        return [-(start // d) for start in starts if start < 0]
+    def hidden(self, axis: int) -> list[int]:
+        """For each window that begins in the margin: how many of its cells lie there."""
+        before = self.padding[axis][0]
+        return [-(start // self.dilation[axis]) for start in range(-before, 0, self.stride[axis])]
 
     def inside(self, image: Image) -> Index:
         """Where the image itself lies in the padded one."""

@@ -86,11 +86,16 @@ def innermost(x: Tensor, rank: int) -> int:
     return -rank - 1 if x.stride(-rank - 1) < x.stride(-1) else -1
 
 
-def full(x: Tensor, image: Image, value: float) -> Tensor:
-    """Images of another size, full of one value; channels stay last in memory if x has them so."""
+def blank(x: Tensor, image: Image) -> Tensor:
+    """Images of another size, not yet written; channels stay last in memory if x has them so."""
     shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
     shape.append(shape.pop(inner))
-    return x.new_full(shape, value).movedim(-1, inner)
+    return x.new_empty(shape).movedim(-1, inner)
+
+
+def full(x: Tensor, image: Image, value: float) -> Tensor:
+    """Images of another size, full of one value."""
+    return blank(x, image).fill_(value)
 
 
 def surround(x: Tensor, window: Window, value: float) -> Tensor:
@@ -126,7 +131,8 @@ def places(cell: Tensor, window: Window, image: Image) -> Tensor:
         starts.append(torch.arange(n, device=cell.device) * s - before)
         offsets.append(torch.arange(k, device=cell.device) * d)
     index = grid(offsets, image).flatten().index_select(0, cell.flatten().int()).view(cell.shape)
-    return index + grid(starts, image)
+    index += grid(starts, image)
+    return index
 
 
 PIECE = 2**19  # pixels; all that is made of so many on the way stays in the cache
@@ -156,25 +162,25 @@ def _duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
     return best, larger.bool().view(torch.uint8)
 
 
-def _maxima(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-    """The largest pixel of every window, and the number of its cell."""
+def _maxima(x: Tensor, window: Window, largest: Tensor, number: Tensor) -> None:
+    """Write the largest pixel of every window, and the number of its cell."""
     image = x.shape[-len(window.kernel) :]
     lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-    count = torch.uint8 if prod(window.kernel) <= 256 else torch.int32
     y = surround(x, window, lowest)
-    cell, step = y.new_zeros((), dtype=count).expand(y.shape), 1
+    cell, step = number.new_zeros(()).expand(y.shape), 1
     for axis, (first, *others) in enumerate(reversed(list(sweeps(window, image))), 1):
         best, where = y[first].clone(), cell[first]
         for i, tap in enumerate(others, 1):
             best, larger = _duel(best, y[tap].clone())
-            number = larger.to(count).mul_(i if step == 1 else (cell + i * step)[tap])
-            where = number if i == step == 1 else torch.maximum(where, number)
-        for h, i in enumerate(window.hidden(image, -axis)):
+            counted = larger.to(cell.dtype).mul_(i if step == 1 else (cell + i * step)[tap])
+            where = counted if i == step == 1 else torch.maximum(where, counted)
+        for h, i in enumerate(window.hidden(-axis)[: where.shape[-axis]]):
             # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
             line = where.select(-axis, h)
             line += (line < step) * (i * step)
         y, cell, step = best, where, step * (1 + len(others))
-    return y, cell
+    largest.copy_(y)
+    number.copy_(cell)
 
 
 class _OfImages(Function):
@@ -203,8 +209,11 @@ class MaxPooling(_OfImages):
 
     @staticmethod
     def forward(x, window):
-        found = [_maxima(images, window) for (images,) in pieces(x)]
-        return tuple(map(torch.cat, zip(*found, strict=True))) if len(found) > 1 else found[0]
+        y = torch.empty_like(blank(x, window.positions(x.shape[-len(window.kernel) :])))
+        cell = torch.empty_like(y, dtype=torch.uint8 if prod(window.kernel) <= 256 else torch.int32)
+        for images, largest, where in pieces(x, y, cell):
+            _maxima(images, window, largest, where)
+        return y, cell
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
