@@ -152,7 +152,7 @@ def pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
         yield tuple(t[i : i + n] for t in batch)
 
 
-def _duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
+def duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
     """The larger of two, and where it is the second. Of equals the first wins; a nan beats all.
 
     The masks are 0 and 1 in the type of the pixels, written over both: truth values are slow.
@@ -171,7 +171,7 @@ def _maxima(x: Tensor, window: Window, largest: Tensor, number: Tensor) -> None:
     for axis, (first, *others) in enumerate(reversed(list(sweeps(window, image))), 1):
         best, where = y[first].clone(), cell[first]
         for i, tap in enumerate(others, 1):
-            best, larger = _duel(best, y[tap].clone())
+            best, larger = duel(best, y[tap].clone())
             counted = larger.to(cell.dtype).mul_(i if step == 1 else (cell + i * step)[tap])
             where = counted if i == step == 1 else torch.maximum(where, counted)
         for h, i in enumerate(window.hidden(-axis)[: where.shape[-axis]]):
@@ -183,7 +183,7 @@ def _maxima(x: Tensor, window: Window, largest: Tensor, number: Tensor) -> None:
     number.copy_(cell)
 
 
-class _OfImages(Function):
+class OfImages(Function):
     """A function of images, each for itself: to ``torch.vmap``, many batches are one large one."""
 
     @classmethod
@@ -201,7 +201,7 @@ class _OfImages(Function):
         return tree_map(lambda y: y.unflatten(0, size), results), tree_map(lambda _: 0, results)
 
 
-class MaxPooling(_OfImages):
+class MaxPooling(OfImages):
     """The largest pixel of every window, and the cell of the kernel that meets it.
 
     Cells are counted in reading order: of two, the one that was met later has the larger number.
