@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.nn import Module
 
 from ._precision import wide
-from .geometry import Index, Window
+from .geometry import Index
 from .pooling import OfImages, checked, duel, innermost, pieces
 
 OutputSize = int | Sequence[int | None]

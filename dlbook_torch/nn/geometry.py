@@ -116,11 +116,6 @@ class Window(NamedTuple):
         sizes = (before + size + max(after, 0) for size, (before, after) in margins)
         return tuple(map(max, sizes, needs))
 
-    def hidden(self, axis: int) -> list[int]:
-        """For each window that begins in the margin: how many of its cells lie there."""
-        before = self.padding[axis][0]
-        return [-(start // self.dilation[axis]) for start in range(-before, 0, self.stride[axis])]
-
     def inside(self, image: Image) -> Index:
         """Where the image itself lies in the padded one."""
         margins = (before for before, _ in self.padding)

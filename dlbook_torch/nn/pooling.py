@@ -162,25 +162,43 @@ def duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
     return best, larger.bool().view(torch.uint8)
 
 
-def _maxima(x: Tensor, window: Window, largest: Tensor, number: Tensor) -> None:
-    """Write the largest pixel of every window, and the number of its cell."""
-    image = x.shape[-len(window.kernel) :]
-    lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-    y = surround(x, window, lowest)
-    cell, step = number.new_zeros(()).expand(y.shape), 1
-    for axis, (first, *others) in enumerate(reversed(list(sweeps(window, image))), 1):
+def _outermost(window: Window, image: Image, device: torch.device) -> Tensor:
+    """The first cell of every window that does not lie in the margin before the image."""
+    hidden = [
+        (-(torch.arange(n, device=device) * s - before)).clamp(min=0).add(d - 1) // d
+        for n, s, (before, _), d in zip(
+            window.positions(image), window.stride, window.padding, window.dilation, strict=True
+        )
+    ]
+    return grid(hidden, window.kernel)
+
+
+def _maxima(y: Tensor, window: Window, image: Image) -> tuple[Tensor, Tensor]:
+    """The largest pixel of every window in turn, and the number of its cell: the plain formula."""
+    first, *others = window.taps(image)
+    best, cell = y[first].clone(), torch.zeros((), dtype=torch.int32, device=y.device)
+    for i, tap in enumerate(others, 1):
+        larger = (y[tap] > best) | (y[tap] != y[tap])
+        best, cell = torch.maximum(best, y[tap]), torch.where(larger, i, cell)
+    return best, cell
+
+
+def _maxima_by_axes(y: Tensor, window: Window, image: Image) -> tuple[Tensor, Tensor]:
+    """The same, axis by axis: first the largest of every row of a window, then of its rows."""
+    cell, step = y.new_zeros((), dtype=_count(window)).expand(y.shape), 1
+    for first, *others in reversed(list(sweeps(window, image))):
         best, where = y[first].clone(), cell[first]
         for i, tap in enumerate(others, 1):
             best, larger = duel(best, y[tap].clone())
-            counted = larger.to(cell.dtype).mul_(i if step == 1 else (cell + i * step)[tap])
-            where = counted if i == step == 1 else torch.maximum(where, counted)
-        for h, i in enumerate(window.hidden(-axis)[: where.shape[-axis]]):
-            # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
-            line = where.select(-axis, h)
-            line += (line < step) * (i * step)
+            number = larger.to(cell.dtype).mul_(i if step == 1 else (cell + i * step)[tap])
+            where = number if i == step == 1 else torch.maximum(where, number)
         y, cell, step = best, where, step * (1 + len(others))
-    largest.copy_(y)
-    number.copy_(cell)
+    return y, cell
+
+
+def _count(window: Window) -> torch.dtype:
+    """A type that can count the cells."""
+    return torch.uint8 if prod(window.kernel) <= 256 else torch.int32
 
 
 class OfImages(Function):
@@ -209,10 +227,18 @@ class MaxPooling(OfImages):
 
     @staticmethod
     def forward(x, window):
-        y = torch.empty_like(blank(x, window.positions(x.shape[-len(window.kernel) :])))
-        cell = torch.empty_like(y, dtype=torch.uint8 if prod(window.kernel) <= 256 else torch.int32)
-        for images, largest, where in pieces(x, y, cell):
-            _maxima(images, window, largest, where)
+        image = x.shape[-len(window.kernel) :]
+        lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
+        find = _maxima if torch.compiler.is_compiling() else _maxima_by_axes
+        y = torch.empty_like(blank(x, window.positions(image)))
+        cell = torch.empty_like(y, dtype=_count(window))
+        for images, largest, numbers in pieces(x, y, cell):
+            best, number = find(surround(images, window, lowest), window, image)
+            largest.copy_(best)
+            numbers.copy_(number)
+        if any(before for before, _ in window.padding):
+            # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
+            cell = torch.maximum(cell, _outermost(window, image, x.device).to(cell.dtype))
         return y, cell
 
     @staticmethod
