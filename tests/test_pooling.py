@@ -75,6 +75,7 @@ AWKWARD = {
         ("MaxPool", dict(kernel_size=2)),
         ("MaxPool", dict(kernel_size=3, stride=1, padding=1)),
         ("MaxPool", dict(kernel_size=2, stride=1, padding=1, dilation=2, ceil_mode=True)),
+        ("AdaptiveMaxPool", dict(output_size=1)),
         ("AdaptiveMaxPool", dict(output_size=2)),
         ("AdaptiveMaxPool", dict(output_size=4)),
     ],

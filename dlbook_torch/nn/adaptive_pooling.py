@@ -4,16 +4,18 @@ Along an axis of n pixels, window i of m begins at pixel floor(i n / m) and ends
 ceil((i + 1) n / m). Where m does not divide n, windows share pixels and differ in size.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
+from math import gcd
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import Module
 
 from ._precision import wide
-from .geometry import Window
-from .pooling import MaxPooling, checked, grid, innermost, places
+from .geometry import Index
+from .pooling import OfImages, checked, duel, innermost, pieces
 
 OutputSize = int | Sequence[int | None]
 
@@ -30,16 +32,62 @@ def _sizes(rank: int, output_size: OutputSize, x: Tensor) -> tuple[int, ...]:
     return tuple(n if m is None else m for m, n in zip(sizes, x.shape[-rank:], strict=True))
 
 
-def _windows(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The pixels of m windows over n pixels, made equally long, and which of them do not count.
+def _windows(n: int, m: int, device: torch.device) -> Tensor:
+    """The pixels of m windows over n, one column each, in the order of :func:`_knockout`.
 
     A window that is too short repeats its last pixel.
     """
-    longest = max([0, *[-(-(i + 1) * n // m) - i * n // m for i in range(m)]])
-    i = torch.arange(m, device=device).unsqueeze(1)
+    longest, order = max(-(-(i + 1) * n // m) - i * n // m for i in range(m)), [0]
+    while len(order) < longest:
+        order = [2 * i for i in order] + [2 * i + 1 for i in order]
+    i = torch.arange(m, device=device)
     first, last = i * n // m, ((i + 1) * n - 1) // m
-    pixels = first + torch.arange(longest, device=device)
-    return torch.minimum(pixels, last), pixels > last
+    return torch.minimum(first + torch.tensor(order, device=device).unsqueeze(1), last)
+
+
+def _sweep(n: int, m: int, axis: int) -> Iterator[tuple[Index, list[Index]]]:
+    """Windows along an axis that lie evenly spaced: which they are, and the pixels of each cell.
+
+    Window i + m / g begins n / g pixels behind window i, for g = gcd(n, m).
+    """
+    others = (slice(None),) * (-axis - 1)
+    each, stride = m // gcd(n, m), n // gcd(n, m)
+    for i in range(each):
+        cells = [
+            (..., slice(first, first + n - stride + 1, stride), *others)
+            for first in range(i * n // m, -(-(i + 1) * n // m))
+        ]
+        yield (..., slice(i, m, each), *others), cells
+
+
+class _Sums(Function):
+    """The sums of m windows over n pixels, along one axis counted from the last.
+
+    Pixel p lies in the windows floor(p m / n) to ceil((p + 1) m / n) - 1: the adjoint is the same
+    with n and m exchanged.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, axis, m):
+        shape = list(x.shape)
+        shape[axis] = m
+        y = x.new_empty(shape)
+        for windows, (first, *others) in _sweep(x.shape[axis], m, axis):
+            y[windows] = x[first]
+            for pixels in others:
+                y[windows] += x[pixels]
+        return y
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        x, ctx.axis, _ = inputs
+        ctx.n = x.shape[ctx.axis]
+
+    @staticmethod
+    def backward(ctx, dy):
+        return _Sums.apply(dy, ctx.axis, ctx.n), None, None
 
 
 def _means(x: Tensor, axis: int, m: int) -> Tensor:
@@ -47,10 +95,9 @@ def _means(x: Tensor, axis: int, m: int) -> Tensor:
     n = x.shape[axis]
     if m and n % m == 0:
         return x.unflatten(axis, (m, n // m)).mean(axis)
-    pixels, beyond = _windows(n, m, x.device)
-    beyond = beyond.view(*beyond.shape, *[1] * (-axis - 1))
-    windows = x.index_select(axis, pixels.flatten()).unflatten(axis, pixels.shape)
-    return windows.masked_fill(beyond, 0).sum(axis) / (beyond.shape[1] - beyond.sum(1))
+    i = torch.arange(m, device=x.device)
+    count = ((i + 1) * n + m - 1) // max(m, 1) - i * n // max(m, 1)
+    return _Sums.apply(x, axis, m) / count.view(-1, *[1] * (-axis - 1))
 
 
 def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:
@@ -63,14 +110,69 @@ def _adaptive_avg_pool(rank: int, input: Tensor, output_size: OutputSize) -> Ten
     return y.movedim(-1, inner).to(x.dtype)
 
 
-def _spread(x: Tensor, rank: int, axis: int, m: int) -> tuple[Tensor, Tensor]:
-    """Copy m windows along one axis side by side, and tell the pixels that they hold."""
-    n, inner = x.shape[axis], innermost(x, rank)
+def _maxima(x: Tensor, m: int) -> Tensor:
+    """The maxima of m windows along the last axis."""
+    n = x.shape[-1]
     if n % m == 0:
-        return x, torch.arange(n, device=x.device)
-    pixels = _windows(n, m, x.device)[0].flatten()
-    spread = x.movedim(inner, -1).index_select(axis - (inner != -1), pixels)
-    return spread.movedim(-1, inner), pixels
+        return x.unflatten(-1, (m, n // m)).amax(-1)
+    y = x.new_empty(*x.shape[:-1], m)
+    for images, maxima in pieces(x, y):
+        for windows, cells in _sweep(n, m, -1):
+            maxima[windows] = reduce(torch.maximum, [images[pixels] for pixels in cells])
+    return y
+
+
+def _knockout(x: Tensor, place: Tensor, axis: int, cells: int) -> tuple[Tensor, Tensor]:
+    """The largest cell of every window along an axis, and its place: one half against the other.
+
+    The windows stand side by side: first a cell of each, then another cell of each, and so on, such
+    that neighbours meet first; the order of 8 cells is 0, 4, 2, 6, 1, 5, 3, 7.
+    """
+    m = x.shape[axis] // cells
+    while cells > 1:
+        cells //= 2
+        (left, right), (near, far) = (
+            [t.narrow(axis, start, cells * m) for start in (0, cells * m)] for t in (x, place)
+        )
+        x, larger = duel(left.clone(), right.clone())
+        place = torch.maximum(near, larger.to(place.dtype).mul_(far))
+    return x, place
+
+
+def _places(x: Tensor, y: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The flat index of the largest pixel of every window: first its row, then its place in it.
+
+    y is the maxima within each row, as :func:`_maxima` finds them.
+    """
+    n, m, rank = x.shape[-1], sizes[-1], len(sizes)
+    row, below = torch.zeros((), dtype=torch.int32, device=x.device), 1
+    for axis in range(-2, -rank - 1, -1):
+        cells = _windows(x.shape[axis], sizes[axis], x.device)
+        pixels = cells.flatten()
+        row = row.index_select(axis, pixels) if below > 1 else row
+        row = row + (pixels * below).int().view(-1, *[1] * (-axis - 1))
+        y, row = _knockout(y.index_select(axis, pixels), row, axis, len(cells))
+        below *= x.shape[axis]
+    row = row.long().expand(y.shape) * n
+    cells = _windows(n, m, x.device)
+    index = (row.unsqueeze(-2) + cells).flatten(-2)
+    y = x.flatten(-rank).gather(-1, index.flatten(-rank)).view(index.shape)
+    return row + _knockout(y, cells.flatten().int().expand(y.shape), -1, len(cells))[1]
+
+
+class _Places(OfImages):
+    """The flat index of the largest pixel of every window, for all images."""
+
+    @staticmethod
+    def forward(x, sizes):
+        index = x.new_empty(*x.shape[: -len(sizes)], *sizes, dtype=torch.int64)
+        for maxima, images, places in pieces(_maxima(x, sizes[-1]), x, index):
+            places.copy_(_places(images, maxima, sizes))
+        return index
+
+    @staticmethod
+    def setup_context(ctx, inputs, index):
+        pass  # an index has no gradient
 
 
 def _adaptive_max_pool(
@@ -78,21 +180,17 @@ def _adaptive_max_pool(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """See :class:`AdaptiveMaxPool2d`."""
     x = checked(input, rank, 1)
-    image, sizes = x.shape[-rank:], _sizes(rank, output_size, x)
+    sizes = _sizes(rank, output_size, x)
     if 0 in sizes:
         nothing = x.flatten(-rank)[..., :0].unflatten(-1, sizes)
         return (nothing, nothing.detach().long()) if return_indices else nothing
-    pixels = []
-    for axis, m in enumerate(sizes, -rank):
-        x, along = _spread(x, rank, axis, m)
-        pixels.append(along)
-    kernel = tuple(n // m for n, m in zip(x.shape[-rank:], sizes, strict=True))
-    window = Window(kernel, kernel, ((0, 0),) * rank, (1,) * rank)
-    y, cell = MaxPooling.apply(x, window)
-    if not return_indices:
-        return y
-    index = places(cell, window, x.shape[-rank:])  # in the spread image
-    return y, grid(pixels, image).flatten().index_select(0, index.flatten()).view(index.shape)
+    index = _Places.apply(x.detach(), sizes)
+    if innermost(x, rank) == -1:
+        y = x.flatten(-rank).gather(-1, index.flatten(-rank))
+    else:  # channels last
+        y = x.flatten(-rank).mT.gather(-2, index.flatten(-rank).mT).mT
+    y = y.unflatten(-1, sizes)
+    return (y, index) if return_indices else y
 
 
 def _adaptive_max_pool_with_indices(

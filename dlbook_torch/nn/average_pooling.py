@@ -1,6 +1,7 @@
 """Average pooling (notes 7.2)."""
 
-from functools import partial
+from functools import partial, reduce
+from math import prod
 
 import torch
 from torch import Tensor
@@ -20,12 +21,9 @@ class _SumPooling(Function):
     @staticmethod
     def forward(x, window):
         y = surround(x, window, 0)
-        for first, *others in sweeps(window, x.shape[-len(window.kernel) :]):
-            total = y[first].clone()
-            for tap in others:
-                total += y[tap]
-            y = total
-        return answer(y, x)
+        for taps in sweeps(window, x.shape[-len(window.kernel) :]):
+            y = reduce(torch.add, [y[tap] for tap in taps])
+        return answer(y if prod(window.kernel) > 1 else y.clone(), x)  # never a view
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -49,7 +47,10 @@ class _SpreadPooling(Function):
             sizes[axis] = padded[axis]
             dx = full(dy, sizes, 0)
             for tap in taps:
-                dx[tap] += dy
+                if window.extent(axis) > window.stride[axis]:
+                    dx[tap] += dy
+                else:
+                    dx[tap] = dy
             dy = dx
         return dy[window.inside(image)]
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
+from torch.utils._pytree import tree_map
 
 from ._precision import wide_type
 from .geometry import Image, Index, Size, Window, tuple_of
@@ -85,11 +86,16 @@ def innermost(x: Tensor, rank: int) -> int:
     return -rank - 1 if x.stride(-rank - 1) < x.stride(-1) else -1
 
 
-def full(x: Tensor, image: Image, value: float) -> Tensor:
-    """Images of another size, full of one value; channels stay last in memory if x has them so."""
+def blank(x: Tensor, image: Image) -> Tensor:
+    """Images of another size, not yet written; channels stay last in memory if x has them so."""
     shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
     shape.append(shape.pop(inner))
-    return x.new_full(shape, value).movedim(-1, inner)
+    return x.new_empty(shape).movedim(-1, inner)
+
+
+def full(x: Tensor, image: Image, value: float) -> Tensor:
+    """Images of another size, full of one value."""
+    return blank(x, image).fill_(value)
 
 
 def surround(x: Tensor, window: Window, value: float) -> Tensor:
@@ -112,7 +118,7 @@ def grid(axes: list[Tensor], image: Image) -> Tensor:
 
 def places(cell: Tensor, window: Window, image: Image) -> Tensor:
     """Flat indices into the image, of cells that are counted within their windows."""
-    starts, firsts, offsets = [], [], []
+    starts, offsets = [], []
     geometry = zip(
         window.kernel,
         window.positions(image),
@@ -122,40 +128,118 @@ def places(cell: Tensor, window: Window, image: Image) -> Tensor:
         strict=True,
     )
     for k, n, s, (before, _), d in geometry:
-        start = torch.arange(n, device=cell.device) * s - before
-        starts.append(start)
-        firsts.append(torch.where(start < 0, start % d, start))
+        starts.append(torch.arange(n, device=cell.device) * s - before)
         offsets.append(torch.arange(k, device=cell.device) * d)
     index = grid(offsets, image).flatten().index_select(0, cell.flatten().int()).view(cell.shape)
     index += grid(starts, image)
-    # Cell 0 may lie in the margin, where nothing beats its -inf: the first pixel inside is meant.
-    return torch.maximum(index, grid(firsts, image))
+    return index
 
 
-class MaxPooling(Function):
+PIECE = 2**19  # pixels; all that is made of so many on the way stays in the cache
+
+
+def pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Some images of the batch at a time, with what belongs to them.
+
+    All at once where torch keeps record: for a gradient of the gradient, or in order to compile.
+    """
+    batch = (x, *others)
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        yield batch
+        return
+    n = max(1, PIECE // max(1, prod(x.shape[1:])))
+    for i in range(0, max(1, len(x)), n):
+        yield tuple(t[i : i + n] for t in batch)
+
+
+def duel(best: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
+    """The larger of two, and where it is the second. Of equals the first wins; a nan beats all.
+
+    The masks are 0 and 1 in the type of the pixels, written over both: truth values are slow.
+    """
+    larger, best = best, torch.maximum(best, pixel)
+    larger.lt_(pixel).add_(pixel.ne_(pixel))
+    return best, larger.bool().view(torch.uint8)
+
+
+def _outermost(window: Window, image: Image, device: torch.device) -> Tensor:
+    """The first cell of every window that does not lie in the margin before the image."""
+    hidden = [
+        (-(torch.arange(n, device=device) * s - before)).clamp(min=0).add(d - 1) // d
+        for n, s, (before, _), d in zip(
+            window.positions(image), window.stride, window.padding, window.dilation, strict=True
+        )
+    ]
+    return grid(hidden, window.kernel)
+
+
+def _maxima(y: Tensor, window: Window, image: Image) -> tuple[Tensor, Tensor]:
+    """The largest pixel of every window in turn, and the number of its cell: the plain formula."""
+    first, *others = window.taps(image)
+    best, cell = y[first].clone(), torch.zeros((), dtype=torch.int32, device=y.device)
+    for i, tap in enumerate(others, 1):
+        larger = (y[tap] > best) | (y[tap] != y[tap])
+        best, cell = torch.maximum(best, y[tap]), torch.where(larger, i, cell)
+    return best, cell
+
+
+def _maxima_by_axes(y: Tensor, window: Window, image: Image) -> tuple[Tensor, Tensor]:
+    """The same, axis by axis: first the largest of every row of a window, then of its rows."""
+    cell, step = y.new_zeros((), dtype=_count(window)).expand(y.shape), 1
+    for first, *others in reversed(list(sweeps(window, image))):
+        best, where = y[first].clone(), cell[first]
+        for i, tap in enumerate(others, 1):
+            best, larger = duel(best, y[tap].clone())
+            number = larger.to(cell.dtype).mul_(i if step == 1 else (cell + i * step)[tap])
+            where = number if i == step == 1 else torch.maximum(where, number)
+        y, cell, step = best, where, step * (1 + len(others))
+    return y, cell
+
+
+def _count(window: Window) -> torch.dtype:
+    """A type that can count the cells."""
+    return torch.uint8 if prod(window.kernel) <= 256 else torch.int32
+
+
+class OfImages(Function):
+    """A function of images, each for itself: to ``torch.vmap``, many batches are one large one."""
+
+    @classmethod
+    def vmap(cls, info, in_dims, *args):
+        batches = [
+            x
+            if not isinstance(x, Tensor)
+            else x.expand(info.batch_size, *x.shape)
+            if dim is None
+            else x.movedim(dim, 0)
+            for x, dim in zip(args, in_dims, strict=True)
+        ]
+        size = batches[0].shape[:2]
+        results = cls.apply(*(x.flatten(0, 1) if isinstance(x, Tensor) else x for x in batches))
+        return tree_map(lambda y: y.unflatten(0, size), results), tree_map(lambda _: 0, results)
+
+
+class MaxPooling(OfImages):
     """The largest pixel of every window, and the cell of the kernel that meets it.
 
     Cells are counted in reading order: of two, the one that was met later has the larger number.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x, window):
         image = x.shape[-len(window.kernel) :]
         lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-        count = torch.uint8 if prod(window.kernel) <= 256 else torch.int32
-        y = surround(x, window, lowest)
-        cell, step = y.new_zeros((), dtype=count).expand(y.shape), 1
-        for first, *others in reversed(list(sweeps(window, image))):
-            best, where = y[first], cell[first]
-            for i, tap in enumerate(others, 1):
-                pixel = y[tap]
-                larger = (pixel > best) | (pixel != pixel)  # of equals the first wins; so does nan
-                best = torch.maximum(pixel, best)
-                where = torch.maximum(where, larger * (cell[tap] + i * step))
-            y, cell, step = best, where, step * (1 + len(others))
-        return y if others else y.clone(), cell  # never a view
+        find = _maxima if torch.compiler.is_compiling() else _maxima_by_axes
+        y = torch.empty_like(blank(x, window.positions(image)))
+        cell = torch.empty_like(y, dtype=_count(window))
+        for images, largest, numbers in pieces(x, y, cell):
+            best, number = find(surround(images, window, lowest), window, image)
+            largest.copy_(best)
+            numbers.copy_(number)
+        if any(before for before, _ in window.padding):
+            # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
+            cell = torch.maximum(cell, _outermost(window, image, x.device).to(cell.dtype))
+        return y, cell
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
@@ -166,10 +250,11 @@ class MaxPooling(Function):
 
     @staticmethod
     def backward(ctx, dy, _):
-        (cell,) = ctx.saved_tensors
-        index, rank = places(cell, ctx.window, ctx.image), len(ctx.image)
+        (cell,), rank = ctx.saved_tensors, len(ctx.image)
         dx = dy.new_zeros(*dy.shape[:-rank], prod(ctx.image))
-        dx = dx.scatter_add(-1, index.flatten(-rank), dy.flatten(-rank))
+        for pixels, values, cells in pieces(dx, dy, cell):
+            index = places(cells, ctx.window, ctx.image).flatten(-rank)
+            pixels.scatter_add_(-1, index, values.flatten(-rank))
         return dx.unflatten(-1, ctx.image), None
 
 
