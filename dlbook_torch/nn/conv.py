@@ -55,8 +55,8 @@ class _Convolve(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, weight, bias, way, *how):
-        return WAYS[way].convolve(x, weight, bias, *how)
+    def forward(x, weight, bias, way, window, groups):
+        return WAYS[way].convolve(x, weight, bias, window, groups)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -86,8 +86,8 @@ class _ConvolveInput(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(dy, weight, bias, image, way, *how):
-        return WAYS[way].convolve_input(dy, weight, bias, image, *how)
+    def forward(dy, weight, bias, image, way, window, groups):
+        return WAYS[way].convolve_input(dy, weight, bias, image, window, groups)
 
     @staticmethod
     def setup_context(ctx, inputs, dx):
@@ -115,8 +115,8 @@ class _ConvolveWeight(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, dy, way, *how):
-        return WAYS[way].convolve_weight(x, dy, *how)
+    def forward(x, dy, way, window, groups):
+        return WAYS[way].convolve_weight(x, dy, window, groups)
 
     @staticmethod
     def setup_context(ctx, inputs, dw):

@@ -73,13 +73,14 @@ def gradients(
         d[:filters] = dpart.transpose(0, 1)
         return columns_and_ones(part, window) @ d.flatten(1).mT  # (CK + 1, O and zeros)
 
-    dx, *others = needed
-    dx = convolve_input(dy, weight, None, x.shape[2:], window, groups) if dx else None
-    if not any(others):
-        return dx, None, None
+    dx, dw, db = needed
+    found = convolve_input(dy, weight, None, x.shape[2:], window, groups) if dx else None
+    if not (dw or db):
+        return found, None, None
     parts = chunks(x.shape[2:], x.shape[1], filters, window, x, dy)
     both = reduce(Tensor.add_, (piece(*part) for part in parts))[:, :filters]
-    return dx, both[:-1].mT.reshape(weight.shape), both[-1].clone()
+    dw = both[:-1].mT.reshape(weight.shape) if dw else None
+    return found, dw, both[-1].clone() if db else None
 
 
 __all__ = ["convolve", "convolve_input", "convolve_weight", "gradients", "pays", "suits"]

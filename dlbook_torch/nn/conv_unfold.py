@@ -75,7 +75,7 @@ def convolve_input(
 
     def piece(part: Tensor) -> Tensor:
         columns = w.mT @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
-        columns = columns.flatten(0, 1).unflatten(1, (len(part), prod(part.shape[2:])))
+        columns = columns.flatten(0, 1).unflatten(1, (part.shape[0], prod(part.shape[2:])))
         x = col2im(columns, image, window, side_by_side=True)
         return x if b is None else x + b
 

@@ -82,7 +82,7 @@ def slide(
     sizes[axis], strides[axis] = positions, step * stride
     sizes.insert(cells, kernel)
     strides.insert(cells, step * dilation)
-    return t.as_strided(sizes, strides, t.storage_offset())
+    return t.as_strided(sizes, strides)
 
 
 def overlap(t: Tensor, axis: int, cells: int, size: int, stride: int, dilation: int = 1) -> Tensor:
