@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlbook_torch import nn
 from dlbook_torch.models import DeepConvNet, SimpleConvNet
-from dlbook_torch.nn import conv, functional
+from dlbook_torch.nn import conv_unfold, functional
 from dlbook_torch.nn.geometry import receptive_field
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import CASES
@@ -70,7 +70,7 @@ def test_memory_beside_the_results_does_not_grow_with_the_batch(name, shape, kwa
         y.backward(dy)
     unfolded, positions = (x, y) if name == "Conv2d" else (y, x)
     image = 4 * unfolded.shape[1] * 9 * prod(positions.shape[2:])  # bytes of its columns
-    bound = 3 * max(conv.CHUNK_BYTES, image)
+    bound = 3 * max(conv_unfold.CHUNK_BYTES, image)
     assert shape[0] * image > bound or shape[0] == 2  # all columns at once would not pass
     gradients = [t.grad.untyped_storage().nbytes() for t in (x, *layer.parameters())]
     assert forward.peak - y.untyped_storage().nbytes() <= bound
@@ -135,7 +135,7 @@ def test_half_precision_on_the_cpu_rounds_once_however_long_the_sums(name, dtype
 
 
 def test_gradient_of_filters_in_half_precision_is_rounded_once(monkeypatch):
-    monkeypatch.setattr(conv, "CHUNK_BYTES", 1)  # one image at a time
+    monkeypatch.setattr(conv_unfold, "CHUNK_BYTES", 1)  # one image at a time
     x, layer = torch.rand(200, 1, 3, 3).bfloat16(), nn.Conv2d(1, 1, 3, dtype=torch.bfloat16)
     layer(x).sum().backward()
     assert_close(layer.weight.grad, x.float().sum(0, keepdim=True).bfloat16(), rtol=1e-2, atol=0)

@@ -355,17 +355,17 @@ def test_running_statistics_keep_no_graph():
 
 
 def test_large_batch_is_cut_in_pieces_without_a_difference():
-    from dlbook_torch.nn import conv
+    from dlbook_torch.nn import conv_unfold
 
     x, w = torch.randn(5, 3, 8, 8).double(), torch.randn(4, 3, 3, 3).double()
     whole = functional.conv2d(x, w)
-    old, conv.CHUNK_BYTES = conv.CHUNK_BYTES, 1  # one image at a time
+    old, conv_unfold.CHUNK_BYTES = conv_unfold.CHUNK_BYTES, 1  # one image at a time
     try:
         assert_close(functional.conv2d(x, w), whole)
         case = next(c for c in CASES if c.name == "Conv2d" and c.kwargs.get("stride"))
         checks.compare(case)
     finally:
-        conv.CHUNK_BYTES = old
+        conv_unfold.CHUNK_BYTES = old
 
 
 @pytest.mark.parametrize("size", [5, 6, 7, 28])

@@ -3,8 +3,7 @@
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
-from functools import reduce
-from math import prod
+from types import ModuleType
 from typing import get_args
 
 import torch
@@ -12,40 +11,37 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Parameter
 
-from ._precision import cast_once, wide_type
-from .fold import apart, channels_last, col2im, im2col, join, side_by_side
+from . import conv_ones, conv_unfold, conv_winograd
+from ._precision import cast_once
+from .algorithm import chosen
 from .geometry import Image, Size, Window, margins, tuple_of
 from .linear import Weighted
 from .padding import PaddingMode, extend
 
-# Images are unfolded a few at a time: what is kept of the columns stays in the cache, and the
-# memory of a step does not grow with the batch. One image is unfolded whole, whatever its size.
-CHUNK_BYTES = 4 * 2**20
+WAYS: dict[str, ModuleType] = {
+    "unfold": conv_unfold,
+    "ones": conv_ones,
+    "winograd": conv_winograd,
+}
 
 
-def chunks(image: Image, channels: int, filters: int, window: Window, *batches: Tensor) -> list:
-    """Cut batches alike, and small: what a piece needs stays in the cache, whatever the batch.
+def way_of(x: Tensor, weight: Tensor, image: Image, window: Window, groups: int) -> str:
+    """The name of the way that a convolution of such operands takes.
 
-    Its padded images, its columns and its products each stay under ``CHUNK_BYTES``, or are those of
-    a single image. An exported graph is not cut, since it has to serve batches of every size.
+    Short cuts are for float32 on a CPU; a compiler or an exporter sees the plain way, and so do the
+    types and tensors that are not numbers in memory.
     """
-    if torch.compiler.is_exporting():
-        return [batches]
-    cells, positions = prod(window.kernel), prod(window.positions(image))
-    padded = prod(window.padded(image))
-    numbers = max(channels * cells * positions, channels * padded, filters * positions)
-    n = CHUNK_BYTES // max(1, numbers * wide_type(batches[0].dtype).itemsize)
-    return list(zip(*[batch.split(max(1, n)) for batch in batches], strict=True))
-
-
-def exact(t: Tensor) -> Tensor:
-    """Half precision on the CPU is computed in single and rounded at the end, as torch does it."""
-    return t.to(wide_type(t.dtype)) if t.device.type == "cpu" else t
-
-
-def filters_of(weight: Tensor, groups: int) -> Tensor:
-    """One matrix per group: (O, C/G, *kernel) to (G, O/G, CK/G)."""
-    return exact(weight).flatten(1).unflatten(0, (groups, -1))
+    name = chosen("convolution")
+    plain = torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter) or 0 in x.shape
+    if plain or x.dtype != torch.float32 or x.device.type != "cpu":
+        return "unfold"
+    if name != "auto":
+        return name if name == "unfold" or WAYS[name].suits(weight, window, groups) else "unfold"
+    for name in ("ones", "winograd"):
+        way = WAYS[name]
+        if way.suits(weight, window, groups) and way.pays(weight, window, image, len(x)):
+            return name
+    return "unfold"
 
 
 # Convolution is linear in x and in w. With the inner product of its output and some dy it makes one
@@ -54,22 +50,13 @@ def filters_of(weight: Tensor, groups: int) -> Tensor:
 
 
 class _Convolve(Function):
-    """Filters times columns: dF/d(dy)."""
+    """y = w * x + b: dF/d(dy)."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, weight, bias, window, groups):
-        image, w = x.shape[2:], filters_of(weight, groups)
-        b = None if bias is None else exact(bias).unflatten(0, (groups, -1)).unsqueeze(-1)
-
-        def piece(part):
-            columns = side_by_side(im2col(exact(part), window, side_by_side=True), groups)
-            y = w @ columns if b is None else torch.baddbmm(b, w, columns)  # (G, O/G, NL)
-            return apart(y, part.shape[0], window.positions(image))
-
-        parts = chunks(image, x.shape[1], weight.shape[0], window, x)
-        return join(piece, parts, x, channels_last(x) or channels_last(weight))
+    def forward(x, weight, bias, way, window, groups):
+        return WAYS[way].convolve(x, weight, bias, window, groups)
 
     @staticmethod
     def setup_context(ctx, inputs, y):
@@ -80,32 +67,27 @@ class _Convolve(Function):
     def backward(ctx, dy):
         x, weight = ctx.saved_tensors
         dx, dw, db, *_ = ctx.needs_input_grad
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            way, *how = ctx.how  # nobody differentiates what follows: all in one go
+            return *WAYS[way].gradients(x, weight, dy, *how, (dx, dw, db)), None, None, None
         return (
             _ConvolveInput.apply(dy, weight, None, x.shape[2:], *ctx.how) if dx else None,
             _ConvolveWeight.apply(x, dy, *ctx.how) if dw else None,
             dy.sum((0, *range(2, dy.dim()))) if db else None,
             None,
             None,
+            None,
         )
 
 
 class _ConvolveInput(Function):
-    """Filters, transposed, times dy, folded back: dF/dx."""
+    """dx = w, turned round, * dy: dF/dx. As a layer, with a bias, a transposed convolution."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(dy, weight, bias, image, window, groups):
-        channels, w = weight.shape[1] * groups, filters_of(weight, groups)
-        b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
-
-        def piece(part):
-            columns = w.mT @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
-            x = col2im(apart(columns, part.shape[0], part.shape[2:]).flatten(2), image, window)
-            return x if b is None else x + b
-
-        parts = chunks(image, channels, weight.shape[0], window, dy)
-        return join(piece, parts, dy, channels_last(dy) or channels_last(weight))
+    def forward(dy, weight, bias, image, way, window, groups):
+        return WAYS[way].convolve_input(dy, weight, bias, image, window, groups)
 
     @staticmethod
     def setup_context(ctx, inputs, dx):
@@ -123,23 +105,18 @@ class _ConvolveInput(Function):
             None,
             None,
             None,
+            None,
         )
 
 
 class _ConvolveWeight(Function):
-    """dy times the columns, transposed, summed over the images: dF/dw."""
+    """dw = dy times what each weight met: dF/dw."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, dy, window, groups):
-        def piece(part, dpart):
-            columns = side_by_side(im2col(exact(part), window, side_by_side=True), groups)
-            return side_by_side(exact(dpart).flatten(2), groups) @ columns.mT  # (G, O/G, CK/G)
-
-        parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
-        dw = reduce(torch.add, (piece(*part).to(wide_type(x.dtype)) for part in parts))
-        return dw.to(x.dtype).flatten(0, 1).unflatten(1, (-1, *window.kernel))
+    def forward(x, dy, way, window, groups):
+        return WAYS[way].convolve_weight(x, dy, window, groups)
 
     @staticmethod
     def setup_context(ctx, inputs, dw):
@@ -153,6 +130,7 @@ class _ConvolveWeight(Function):
         return (
             _ConvolveInput.apply(dy, ddw, None, x.shape[2:], *ctx.how) if dx else None,
             _Convolve.apply(x, ddw, None, *ctx.how) if ddy else None,
+            None,
             None,
             None,
         )
@@ -203,8 +181,10 @@ def _convolve(rank, x, weight, bias, stride, padding, dilation, groups) -> Tenso
     kernel = tuple(weight.shape[2:])
     window = Window(kernel, stride, margins(padding, kernel, stride, dilation), dilation)
     batched = x.dim() == rank + 2
+    x = x if batched else x.unsqueeze(0)
+    way = way_of(x, weight, x.shape[2:], window, groups)
     with context:
-        y = _Convolve.apply(x if batched else x.unsqueeze(0), weight, bias, window, groups)
+        y = _Convolve.apply(x, weight, bias, way, window, groups)
     return y if batched else y.squeeze(0)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._precision import cast_once
-from .conv import _ConvNd, _ConvolveInput, check, steps
+from .conv import _ConvNd, _ConvolveInput, check, steps, way_of
 from .geometry import Size, Window, margins, tuple_of
 from .padding import PaddingMode
 
@@ -42,7 +42,8 @@ def _spread(rank, x, weight, bias, stride, padding, output_padding, groups, dila
     batched = x.dim() == rank + 2
     with context:
         x = x if batched else x.unsqueeze(0)
-        y = _ConvolveInput.apply(x, weight, bias, image, window, groups)
+        way = way_of(x, weight, image, window, groups)
+        y = _ConvolveInput.apply(x, weight, bias, image, way, window, groups)
     return y if batched else y.squeeze(0)
 
 

@@ -16,35 +16,91 @@ from .geometry import Image, Size, Window, tuple_of
 
 
 def im2col(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
-    """Lay every window of the image out as one column: (N, C, *image) to (N, CK, L).
+    r"""Lay every window of the image out as one column: (N, C, *image) to (N, CK, L).
 
-    With ``side_by_side`` it lies in memory as (CK, N, L): the columns of all images behind each
-    other, so that one matrix product serves them all.
+    One axis after the other, so that long runs of numbers are copied, and few of them:
+
+    .. math:: t_{cj,\,hw} = x_{c,\,h,\,sw + j}, \qquad y_{cij,\,hw} = t_{cj,\,sh + i,\,w}
+
+    With ``side_by_side`` (CK, N, L): the columns of all images behind each other, so that one
+    matrix product serves them all.
     """
-    (n, channels), image = x.shape[:2], x.shape[2:]
-    cells, positions = prod(window.kernel), window.positions(image)
-    padded = x
-    if any(map(any, window.padding)):
-        padded = x.new_zeros(n, channels, *window.padded(image))
-        padded[window.inside(image)] = x
-    rows, length = channels * cells, prod(positions)
-    columns = x.new_empty((rows, n, length) if side_by_side else (n, rows, length))
-    columns = columns.transpose(0, 1) if side_by_side else columns
-    taps = columns.unflatten(2, positions).unflatten(1, (channels, cells))
-    for k, tap in enumerate(window.taps(image)):
-        taps[:, :, k] = padded[tap]
+    t, rank = windows(x, window, side_by_side), x.dim() - 2
+    n, rows, length = x.shape[0], x.shape[1] * prod(window.kernel), prod(t.shape[-rank:])
+    columns = t.new_empty((rows, n, length) if side_by_side else (n, rows, length))
+    columns.view(t.shape).copy_(t)
     return columns
 
 
-def col2im(columns: Tensor, image: Image, window: Window) -> Tensor:
-    """The adjoint of :func:`im2col`: add every column back into the window it came from."""
-    cells, positions = prod(window.kernel), window.positions(image)
-    taps = columns.unflatten(2, positions).unflatten(1, (-1, cells))
-    shape = (*taps.shape[:2], *window.padded(image))
-    padded = columns.new_zeros(shape, dtype=wide_type(columns.dtype))
-    for k, tap in enumerate(window.taps(image)):
-        padded[tap] += taps[:, :, k]
-    return padded[window.inside(image)].to(columns.dtype)
+def windows(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
+    """What :func:`im2col` copies: (N, C, *kernel, *positions), or with the images after the kernel.
+
+    The last axis but one to be slid along is a copy, the rest is a view of it.
+    """
+    image = x.shape[2:]
+    t = x
+    if any(map(any, window.padding)):
+        t = x.new_zeros(*x.shape[:2], *window.padded(image))
+        t[window.inside(image)] = x
+    t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 2)  # the axis behind the channels
+    positions = window.positions(image)
+    for axis in reversed(range(len(image))):
+        kernel, stride, dilation = window.along(axis)
+        t = slide(t, axis - len(image), cells, kernel, positions[axis], stride, dilation)
+        if kernel > 1 and axis:
+            t = t.contiguous()
+    return t
+
+
+def col2im(columns: Tensor, image: Image, window: Window, side_by_side: bool = False) -> Tensor:
+    """The adjoint of :func:`im2col`: add every column back into the window it came from.
+
+    One axis after the other here too, the first one first.
+    """
+    cells = 1 if side_by_side else 2  # the axis behind the channels
+    t = columns.unflatten(-1, window.positions(image)).unflatten(cells - 1, (-1, *window.kernel))
+    t = t.to(wide_type(columns.dtype))
+    for axis, size in enumerate(window.padded(image)):
+        kernel, stride, dilation = window.along(axis)
+        if (kernel, stride) == (1, 1):
+            t = t.squeeze(cells)
+        else:
+            t = overlap(t, axis - len(image), cells, size, stride, dilation)
+    t = t.transpose(0, 1) if side_by_side else t
+    return t[window.inside(image)].to(columns.dtype)
+
+
+def slide(
+    t: Tensor, axis: int, cells: int, kernel: int, positions: int, stride: int, dilation: int = 1
+) -> Tensor:
+    """A view of what a window sees along one axis, counted from the end; its cells are a new one.
+
+    ``view[..., i, ..., p, ...] = t[..., stride * p + dilation * i, ...]``
+    """
+    sizes, strides = list(t.shape), list(t.stride())
+    step = strides[axis]
+    sizes[axis], strides[axis] = positions, step * stride
+    sizes.insert(cells, kernel)
+    strides.insert(cells, step * dilation)
+    return t.as_strided(sizes, strides)
+
+
+def overlap(t: Tensor, axis: int, cells: int, size: int, stride: int, dilation: int = 1) -> Tensor:
+    """The adjoint of :func:`slide`, for an axis of this size: what meets in a pixel is added up.
+
+    Neighbouring cells as many as the stride do not overlap, and are added together.
+    """
+    kernel, positions = t.shape[cells], t.shape[axis]
+    together = stride if dilation == 1 else 1
+    shape = [*t.shape[:cells], *t.shape[cells + 1 :]]
+    shape[axis] = size + stride - 1
+    whole = t.new_zeros(shape)
+    for i in range(0, kernel, together):
+        n = min(together, kernel - i)
+        steps = whole.narrow(axis, i * dilation, positions * stride)
+        steps = steps.unflatten(axis, (positions, stride)).narrow(axis, 0, n)
+        steps.add_(t.narrow(cells, i, n).movedim(cells, axis))
+    return whole.narrow(axis, 0, size)
 
 
 def side_by_side(t: Tensor, groups: int) -> Tensor:
@@ -63,19 +119,23 @@ def channels_last(t: Tensor) -> bool:
     return t.dim() > 3 and strides == (1, t.shape[1]) and t.movedim(1, -1).is_contiguous()
 
 
-def join(piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool) -> Tensor:
+def join(
+    piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool, shape: Image = ()
+) -> Tensor:
     """Write all pieces behind each other. ``torch.cat`` would hold them beside the result.
 
-    The result is no view, so that the next layer may work in place.
+    The result is no view, so that the next layer may work in place. Its shape behind the images is
+    that of the pieces, unless another is given.
     """
     whole: Any = None
     start = 0
     for part in parts:
         y = piece(*part)
         if whole is None:
-            shape = (like.shape[0], *y.shape[1:])
-            whole = y.new_empty_strided(shape, _strides(shape, last), dtype=like.dtype)
-        whole[start : start + y.shape[0]] = y
+            sizes = (like.shape[0], *(shape or y.shape[1:]))
+            whole = y.new_empty_strided(sizes, _strides(sizes, last), dtype=like.dtype)
+            rows = whole if whole.shape[1:] == y.shape[1:] else whole.view(-1, *y.shape[1:])
+        rows[start : start + y.shape[0]] = y
         start += y.shape[0]
         del y  # before the next one is made
     return whole

@@ -91,6 +91,10 @@ class Window(NamedTuple):
         """Pixels from the first to the last cell of the kernel."""
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
+    def along(self, axis: int) -> tuple[int, int, int]:
+        """Size, stride and dilation along one axis."""
+        return self.kernel[axis], self.stride[axis], self.dilation[axis]
+
     def positions(self, image: Image) -> tuple[int, ...]:
         """How often the window fits along each axis.
 

@@ -1,0 +1,257 @@
+r"""Convolution by evaluating polynomials: fewer multiplications for small kernels (notes 7.1).
+
+A filter of r numbers slides over m + r - 1 = 6 pixels and gives m answers. Slid backwards this is
+the product of two polynomials, of degrees r - 1 and m - 1, which is known from its values at 6
+points, and a value of the product costs one multiplication. So Toom and Cook multiply by
+
+.. math:: a * g = E^{-1}\left[(G g) \cdot (A a)\right]
+
+with A, G and E the powers of the 6 points: as many columns as a and g and their product have
+numbers, and for the point at infinity the last number alone. The adjoint of ``a -> a * g`` is the
+sliding filter, so that (Winograd), with B the transposed inverse of E,
+
+.. math:: y = A^\top\left[(G g) \cdot (B x)\right]
+
+In two dimensions each of A, B and G acts on rows and on columns. With C channels and O filters the
+36 multiplications become 36 matrix products, one for each pair of points, over all tiles:
+
+.. math:: y = \mathcal{A}^\top (U\, \mathcal{B} x), \qquad
+    \mathrm{d}x = \mathcal{B}^\top (U^\top \mathcal{A}\, \mathrm{d}y), \qquad
+    \mathrm{d}U = \sum_{tiles} \mathcal{A}\, \mathrm{d}y\, (\mathcal{B} x)^\top
+
+where U = G w G^T, and :func:`to_points` and its adjoint :func:`from_points` are both of the script
+letters. A 3 by 3 kernel has m = 4: 36 multiplications give 16 answers, which plainly take 144.
+
+The usual points 0, 1, -1, 2, -2 make additions of the small matrices. Here these are matrix
+products too, and other points cost nothing: at 0, 3/5, -3/5, 5/3, -5/3 the rounding errors are less
+than half as large, some 1e-6 of the largest answer in float32. An infinite pixel makes its whole
+tile NaN, where a plain sum has some infinite ones.
+
+Letters: N images, C channels in, O filters, m answers and 6 pixels along a side of a tile.
+"""
+
+from collections.abc import Sequence
+from math import ceil, prod
+
+import torch
+from torch import Tensor
+
+from .fold import channels_last, join, overlap, slide
+from .geometry import Image, Window
+
+POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)
+SIDE = len(POINTS) + 1  # pixels of a tile; the last point is infinity
+PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
+ROWS = 64  # least tiles treated together: less, and the filters would be read too often
+CHANNELS = 16  # least that pay, in and out
+GAIN = 2  # least ratio of plain multiplications to these
+
+
+def matrices(r: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A and B, and G for both axes at once: (36, r * r), whose rows go by column and row."""
+
+    def powers(n: int) -> Tensor:
+        finite = torch.tensor([[p**i for i in range(n)] for p in POINTS], dtype=torch.float64)
+        return torch.cat([finite, torch.eye(n, dtype=torch.float64)[-1:]])
+
+    a, g, b = powers(SIDE + 1 - r), powers(r), powers(SIDE).inverse().mT
+    scale = g.abs().sum(1, keepdim=True)  # all points alike: nothing else is changed by it
+    g, b = g / scale, (b * scale).contiguous()
+    return a, b, (g[None, :, :, None] * g[:, None, None, :]).reshape(SIDE**2, r * r)
+
+
+MATRICES = {r: matrices(r) for r in range(2, SIDE)}
+
+
+def suits(weight: Tensor, window: Window, groups: int) -> bool:
+    """Whether a convolution can go this way: one group, a square kernel slid pixel by pixel."""
+    return (
+        groups == 1
+        and len(window.kernel) == 2
+        and window.kernel[0] == window.kernel[1]
+        and window.kernel[0] in MATRICES
+        and window.stride == window.dilation == (1, 1)
+        and min(map(min, window.padding)) >= 0
+    )
+
+
+def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
+    """Whether it is the fastest: enough channels, tiles, and answers in a tile."""
+    m, positions = SIDE + 1 - window.kernel[0], window.positions(image)
+    tiles = prod(ceil(size / m) for size in positions)
+    gain = prod(window.kernel) * prod(positions) / (SIDE**2 * tiles)
+    return min(weight.shape[:2]) >= CHANNELS and n * tiles >= ROWS and gain >= GAIN
+
+
+class Tiles:
+    """How a convolution is cut in tiles: the script letters of the formulas, and U."""
+
+    def __init__(self, image: Image, window: Window, like: Tensor):
+        r = window.kernel[0]
+        self.m, self.kernel, self.positions = SIDE + 1 - r, (r, r), window.positions(image)
+        self.a, self.b, self.g = (t.to(like) for t in MATRICES[r])
+        self.count = [ceil(size / self.m) for size in self.positions]
+        self.size, self.before = tuple(image), [before for before, _ in window.padding]
+
+    def parts(self, channels: int, *batches: Tensor) -> list:
+        """Cut batches alike: few images, so that they stay in the cache, but many tiles."""
+        tiles = prod(self.count)
+        n = ceil(max(PIECE // (SIDE**2 * channels), ROWS) / tiles)
+        return list(zip(*[batch.split(n) for batch in batches], strict=True))
+
+    def of_image(self, x: Tensor) -> Tensor:
+        """B x: what the tiles see, at all points, (36, NT, C)."""
+        sizes = [n * self.m + SIDE - self.m for n in self.count]
+        return to_points(lay(x, self.before, sizes), self.b, self.m).unflatten(1, (-1, x.shape[1]))
+
+    def image(self, t: Tensor, n: int) -> Tensor:
+        """The adjoint of :meth:`of_image`: (H, W, N, C)."""
+        return cut(from_points(t, self.b, self.m, self.count), self.before, self.size, n)
+
+    def of_answers(self, dy: Tensor) -> Tensor:
+        """A dy: (36, NT, O)."""
+        sizes = [n * self.m for n in self.count]
+        return to_points(lay(dy, (0, 0), sizes), self.a, self.m).unflatten(1, (-1, dy.shape[1]))
+
+    def answers(self, t: Tensor, n: int) -> Tensor:
+        """The adjoint of :meth:`of_answers`: (H', W', N, O)."""
+        return cut(from_points(t, self.a, self.m, self.count), (0, 0), self.positions, n)
+
+    def filters(self, weight: Tensor) -> Tensor:
+        """U = G w G^T: (36, O, C)."""
+        return (self.g @ weight.flatten(2).flatten(0, 1).mT).unflatten(1, weight.shape[:2])
+
+    def weight(self, du: Tensor) -> Tensor:
+        """The adjoint of :meth:`filters`."""
+        dw = (self.g.mT @ du.flatten(1)).mT  # (OC, r * r)
+        return dw.unflatten(0, du.shape[1:]).unflatten(2, self.kernel).contiguous()
+
+
+def lay(x: Tensor, before: Image, sizes: Image) -> Tensor:
+    """The numbers of a pixel of all images side by side, zeros around: (*sizes, NC)."""
+    n, c, h, w = x.shape
+    if channels_last(x):
+        t = x.permute(2, 3, 0, 1).flatten(2)
+    else:
+        t = x.reshape(n * c, h * w).mT.contiguous().unflatten(0, (h, w))
+    (top, left), (height, width) = before, sizes
+    if (h, w) == (height, width):
+        return t
+    padded = t.new_zeros(height, width, n * c)
+    padded[top : top + h, left : left + w] = t
+    return padded
+
+
+def cut(t: Tensor, before: Image, sizes: Image, n: int) -> Tensor:
+    """The adjoint of :func:`lay`, with images and channels apart: (H, W, N, C)."""
+    (top, left), (height, width) = before, sizes
+    return t[top : top + height, left : left + width].unflatten(2, (n, -1))
+
+
+def images(t: Tensor, last: bool) -> Tensor:
+    """(H, W, N, C) to (N, C, H, W); or to (NC, HW), which is faster to copy from."""
+    return t.permute(2, 3, 0, 1) if last else t.flatten(2).flatten(0, 1).mT
+
+
+def to_points(t: Tensor, matrix: Tensor, m: int) -> Tensor:
+    """Rows and columns of all tiles times the matrix: (H, W, NC) to (36, TNC), T tiles."""
+    side = matrix.shape[1]
+    down, across = ((n - side) // m + 1 for n in t.shape[:2])
+    rows = slide(t, -3, 1, side, down, m).flatten(2)  # down, side, W NC
+    t = torch.bmm(matrix.expand(down, -1, -1), rows).unflatten(2, t.shape[1:])
+    columns = slide(t, -2, 0, side, across, m).transpose(1, 2)  # side, 6, down, across, NC
+    return (matrix @ columns.reshape(side, -1)).view(SIDE**2, -1)
+
+
+def from_points(t: Tensor, matrix: Tensor, m: int, count: Image) -> Tensor:
+    """The adjoint of :func:`to_points`: (36, TNC) to (H, W, NC)."""
+    side, (down, across) = matrix.shape[1], count
+    t = (matrix.mT @ t.reshape(SIDE, -1)).view(side, SIDE * down, across, -1)
+    t = meet(t, m)  # 6 down, W, NC
+    t = (matrix.mT @ t.reshape(SIDE, -1)).view(side, 1, down, -1)
+    return meet(t, m).view(down * m + side - m, across * m + side - m, -1)
+
+
+def meet(t: Tensor, m: int) -> Tensor:
+    """Tiles side by side, m pixels from one to the next: (side, ..., T, NC) to (..., W, NC)."""
+    if len(t) == m:
+        return t.permute(1, 2, 0, 3).flatten(1, 2)
+    return overlap(t, -2, 0, (t.shape[2] - 1) * m + len(t), m)
+
+
+def add_product(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+    """One more matrix product at each point."""
+    return a @ b if total is None else total.baddbmm_(a, b)
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int = 1
+) -> Tensor:
+    """Filters times tiles, at all points."""
+    tiles = Tiles(x.shape[2:], window, x)
+    u, last = tiles.filters(weight), channels_last(x) or channels_last(weight)
+
+    def piece(part: Tensor) -> Tensor:
+        y = tiles.answers(tiles.of_image(part) @ u.mT, len(part))
+        return images(y if bias is None else y + bias, last)
+
+    parts, shape = tiles.parts(max(weight.shape[:2]), x), (len(weight), *tiles.positions)
+    return join(piece, parts, x, last, shape)
+
+
+def convolve_input(
+    dy: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    image: Image,
+    window: Window,
+    groups: int = 1,
+) -> Tensor:
+    """The adjoint of :func:`convolve` as a function of its input."""
+    tiles = Tiles(image, window, dy)
+    u, last = tiles.filters(weight), channels_last(dy) or channels_last(weight)
+
+    def piece(part: Tensor) -> Tensor:
+        x = tiles.image(tiles.of_answers(part) @ u, len(part))
+        return images(x if bias is None else x + bias, last)
+
+    parts, shape = tiles.parts(max(weight.shape[:2]), dy), (weight.shape[1], *image)
+    return join(piece, parts, dy, last, shape)
+
+
+def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int = 1) -> Tensor:
+    """The adjoint of :func:`convolve` as a function of its filters."""
+    tiles = Tiles(x.shape[2:], window, x)
+    parts = tiles.parts(max(x.shape[1], dy.shape[1]), x, dy)
+    du = None
+    for part, dpart in parts:
+        du = add_product(du, tiles.of_answers(dpart).mT, tiles.of_image(part))
+    return tiles.weight(du)
+
+
+def gradients(
+    x: Tensor, weight: Tensor, dy: Tensor, window: Window, groups: int, needed: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """What the input, the filters and the bias of :func:`convolve` get, as far as needed.
+
+    What dy is at the points serves the input and the filters.
+    """
+    tiles = Tiles(x.shape[2:], window, x)
+    u, last, du = tiles.filters(weight), channels_last(dy) or channels_last(weight), None
+
+    def piece(part: Tensor, dpart: Tensor) -> Tensor:
+        nonlocal du
+        d = tiles.of_answers(dpart)
+        du = add_product(du, d.mT, tiles.of_image(part))
+        return images(tiles.image(d @ u, len(part)), last)
+
+    dx, dw, db = needed
+    if dx and dw:
+        parts = tiles.parts(max(weight.shape[:2]), x, dy)
+        found = join(piece, parts, dy, last, x.shape[1:]), tiles.weight(du)
+    else:
+        found = (
+            convolve_input(dy, weight, None, x.shape[2:], window) if dx else None,
+            convolve_weight(x, dy, window) if dw else None,
+        )
+    return *found, dy.sum((0, 2, 3)) if db else None
