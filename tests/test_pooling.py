@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from dlbook_torch import nn
-from dlbook_torch.nn import functional
+from dlbook_torch.nn import functional, pooling
 
 ranks = pytest.mark.parametrize("rank", [1, 2, 3])
 IMAGE = (6, 5, 4)
@@ -244,3 +244,40 @@ def test_unpooling_function_steps_by_its_kernel_unless_told_otherwise():
     y, index = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
     ours, ref = (f.max_unpool2d(y, index, 2) for f in (functional, torch.nn.functional))
     assert_close(ours, ref)
+
+
+@pytest.mark.parametrize(
+    "name, args",
+    [
+        ("MaxPool", (3, 2, 1)),
+        ("MaxPool", (2, 1, 1, 2)),
+        ("AvgPool", (2,)),
+        ("AvgPool", (3, 3, 1)),
+        ("AvgPool", (3, 2)),
+        ("AdaptiveAvgPool", (4,)),
+        ("AdaptiveMaxPool", (4,)),
+    ],
+)
+def test_windows_of_every_kind_are_compiled(name, args):
+    a = torch.randn(2, 3, 6, 6).round(decimals=1).requires_grad_()
+    b = a.detach().clone().requires_grad_()
+    ours, ref = both(name, 2, *args)
+    torch._dynamo.reset()
+    y, y_ref = torch.compile(ours, fullgraph=True, backend="aot_eager")(a), ref(b)
+    assert_close(y, y_ref)
+    dy = torch.randn_like(y_ref)
+    y.backward(dy)
+    y_ref.backward(dy)
+    assert_close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("name, args", [("MaxPool", (2,)), ("MaxPool", (3, 2, 1))])
+def test_many_pieces_are_pooled_like_one(name, args, monkeypatch):
+    monkeypatch.setattr(pooling, "PIECE", 2 * 3 * 6 * 5)  # two images at a time, the last one alone
+    a = torch.randn(5, 3, 6, 5).requires_grad_()
+    b = a.detach().clone().requires_grad_()
+    ours, ref = both(name, 2, *args, return_indices=True)
+    for layer, x in ((ours, a), (ref, b)):
+        layer(x)[0].square().sum().backward()
+    assert_close(ours(a), ref(b))
+    assert_close(a.grad, b.grad)

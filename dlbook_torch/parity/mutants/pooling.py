@@ -8,24 +8,33 @@ MUTANTS: list[Mutant] = [
         quick("-MaxPool2d- or test_max_pool or test_pooling", "test_nn.py test_pooling.py"),
         (
             "max_pool: a tie to the last",
-            "larger = (pixel > best) | ",
-            "larger = (pixel >= best) | ",
+            "larger.lt_(pixel).add_(",
+            "larger.le_(pixel).add_(",
         ),
         (
             "max_pool: padding with 0",
             "lowest = -torch.inf if x.is_floating_point()",
             "lowest = 0.0 if x.is_floating_point()",
         ),
-        ("max_pool: nan has no place", "(pixel > best) | (pixel != pixel)", "pixel > best"),
         (
-            "max_pool: overlapping windows overwrite their gradients",
-            "dx.scatter_add(",
-            "dx.scatter(",
+            "max_pool: nan has no place",
+            "larger.lt_(pixel).add_(pixel.ne_(pixel))",
+            "larger.lt_(pixel)",
         ),
         (
-            "max_pool: first index of a window in the margin, dilation forgotten",
-            "torch.where(start < 0, start % d, start)",
-            "start.clamp(min=0)",
+            "max_pool: overlapping windows overwrite their gradients",
+            "pixels.scatter_add_(",
+            "pixels.scatter_(",
+        ),
+        (
+            "max_pool: first cell of a window in the margin, dilation forgotten",
+            ".clamp(min=0).add(d - 1) // d",
+            ".clamp(min=0) // d",
+        ),
+        (
+            "max_pool: only the first piece of the batch",
+            "for i in range(0, max(1, len(x)), n):",
+            "for i in range(0, 1, n):",
         ),
         (
             "max_pool: indices into a row",
@@ -60,9 +69,9 @@ MUTANTS: list[Mutant] = [
         ),
         ("pool: ceil_mode ignored", "for p in pads), gaps, ceil_mode)", "for p in pads), gaps)"),
         (
-            "pool: a view of the input as output",
-            "return y if others else y.clone(), cell",
-            "return y, cell",
+            "max_pool: the input overwritten",
+            "best, where = y[first].clone(), cell[first]",
+            "best, where = y[first], cell[first]",
         ),
     ),
     *mutants(
@@ -80,11 +89,33 @@ MUTANTS: list[Mutant] = [
             "end = (start + kernel).clamp(max=size + after)",
             "end = start + kernel",
         ),
-        ("avg_pool: = for += in the gradient", "dx[tap] += dy", "dx[tap] = dy"),
+        (
+            "avg_pool: = for += in the gradient",
+            "if window.extent(axis) > window.stride[axis]:",
+            "if False:",
+        ),
         (
             "avg_pool: divisor_override of 0 allowed",
             "if divisor_override == 0:",
             "if divisor_override == -1:",
+        ),
+    ),
+    *mutants(
+        "nn/pooling.py",
+        "test_pooling.py -k compiled",
+        (
+            "max_pool: a tie to the last, where it is compiled",
+            "larger = (y[tap] > best) | ",
+            "larger = (y[tap] >= best) | ",
+        ),
+    ),
+    *mutants(
+        "nn/average_pooling.py",
+        "test_pooling.py -k compiled",
+        (
+            "avg_pool: windows taken for tiles, where it is compiled",
+            "return window.kernel == window.stride and ",
+            "return ",
         ),
     ),
     *mutants(
@@ -110,9 +141,9 @@ MUTANTS: list[Mutant] = [
             "first, last = i * n // m, (i + 1) * n // m - 1",
         ),
         (
-            "adaptive pool: repeated pixels counted in the mean",
-            "windows.masked_fill(beyond, 0).sum(axis) / (beyond.shape[1] - beyond.sum(1))",
-            "windows.sum(axis) / beyond.shape[1]",
+            "adaptive pool: one pixel too many in the mean",
+            "count = ((i + 1) * n + m - 1) // max(m, 1) - i * n // max(m, 1)",
+            "count = ((i + 1) * n + m - 1) // max(m, 1) - i * n // max(m, 1) + 1",
         ),
         (
             "adaptive pool: None as 1",
@@ -120,9 +151,9 @@ MUTANTS: list[Mutant] = [
             "tuple(1 if m is None else m for",
         ),
         (
-            "adaptive pool: indices into the spread image",
-            "index = places(cell, window, x.shape[-rank:])  # in the spread image",
-            "return y, places(cell, window, x.shape[-rank:])",
+            "adaptive pool: cells meet in another order than they stand in",
+            "order = [2 * i for i in order] + [2 * i + 1 for i in order]",
+            "order = list(range(2 * len(order)))",
         ),
     ),
     *mutants(
