@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Parameter
 
-from . import conv_ones, conv_unfold, conv_winograd
+from . import conv_ones, conv_pointwise, conv_unfold, conv_winograd
 from ._precision import cast_once
 from .algorithm import chosen
 from .geometry import Image, Size, Window, margins, tuple_of
@@ -20,6 +20,7 @@ from .padding import PaddingMode, extend
 
 WAYS: dict[str, ModuleType] = {
     "unfold": conv_unfold,
+    "pointwise": conv_pointwise,
     "ones": conv_ones,
     "winograd": conv_winograd,
 }
@@ -37,7 +38,7 @@ def way_of(x: Tensor, weight: Tensor, image: Image, window: Window, groups: int)
         return "unfold"
     if name != "auto":
         return name if name == "unfold" or WAYS[name].suits(weight, window, groups) else "unfold"
-    for name in ("ones", "winograd"):
+    for name in ("pointwise", "winograd", "ones"):
         way = WAYS[name]
         if way.suits(weight, window, groups) and way.pays(weight, window, image, len(x)):
             return name
@@ -67,9 +68,10 @@ class _Convolve(Function):
     def backward(ctx, dy):
         x, weight = ctx.saved_tensors
         dx, dw, db, *_ = ctx.needs_input_grad
-        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-            way, *how = ctx.how  # nobody differentiates what follows: all in one go
-            return *WAYS[way].gradients(x, weight, dy, *how, (dx, dw, db)), None, None, None
+        recorded = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        at_once = getattr(WAYS[ctx.how[0]], "gradients", None)
+        if at_once and not recorded:  # nobody differentiates them, so they may share their work
+            return *at_once(x, weight, dy, *ctx.how[1:], (dx, dw, db)), None, None, None
         return (
             _ConvolveInput.apply(dy, weight, None, x.shape[2:], *ctx.how) if dx else None,
             _ConvolveWeight.apply(x, dy, *ctx.how) if dw else None,

@@ -21,12 +21,12 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .conv_unfold import chunks, convolve_input, convolve_weight
+from .conv_unfold import chunks, convolve_input, convolve_weight  # noqa: F401 (its own too)
 from .fold import apart, channels_last, join, windows
 from .geometry import Image, Window
 
 BLOCK = 16
-MOST = 64  # numbers of a column: with more of them, the products are what costs
+MOST = 200  # numbers of a column: with more of them, the products are what costs
 
 
 def suits(weight: Tensor, window: Window, groups: int) -> bool:
@@ -69,18 +69,14 @@ def gradients(
     filters = dy.shape[1]
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        d = dpart.new_zeros(-(-filters // BLOCK) * BLOCK, len(part), *dpart.shape[2:])
-        d[:filters] = dpart.transpose(0, 1)
+        d = dpart.new_empty(-(-filters // BLOCK) * BLOCK, len(part), *dpart.shape[2:])
+        d[:filters], d[filters:] = dpart.transpose(0, 1), 0
         return columns_and_ones(part, window) @ d.flatten(1).mT  # (CK + 1, O and zeros)
 
-    dx, dw, db = needed
-    found = convolve_input(dy, weight, None, x.shape[2:], window, groups) if dx else None
-    if not (dw or db):
-        return found, None, None
+    dx = convolve_input(dy, weight, None, x.shape[2:], window, groups) if needed[0] else None
+    if not (needed[1] or needed[2]):
+        return dx, None, None
     parts = chunks(x.shape[2:], x.shape[1], filters, window, x, dy)
-    both = reduce(Tensor.add_, (piece(*part) for part in parts))[:, :filters]
-    dw = both[:-1].mT.reshape(weight.shape) if dw else None
-    return found, dw, both[-1].clone() if db else None
-
-
-__all__ = ["convolve", "convolve_input", "convolve_weight", "gradients", "pays", "suits"]
+    t = reduce(Tensor.add_, (piece(*part) for part in parts))[:, :filters]
+    dw, db = t[:-1].mT.reshape(weight.shape), t[-1].clone()
+    return dx, dw if needed[1] else None, db if needed[2] else None

@@ -8,7 +8,6 @@ Every kernel, stride, padding, dilation, number of groups and axes goes this way
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
-from collections.abc import Sequence
 from functools import reduce
 from math import prod
 
@@ -94,15 +93,3 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tenso
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
     dw = reduce(Tensor.add_, (piece(*part).to(wide_type(x.dtype)) for part in parts))
     return dw.to(x.dtype).flatten(0, 1).unflatten(1, (-1, *window.kernel))
-
-
-def gradients(
-    x: Tensor, weight: Tensor, dy: Tensor, window: Window, groups: int, needed: Sequence[bool]
-) -> tuple[Tensor | None, ...]:
-    """What the input, the filters and the bias of :func:`convolve` get, as far as needed."""
-    dx, dw, db = needed
-    return (
-        convolve_input(dy, weight, None, x.shape[2:], window, groups) if dx else None,
-        convolve_weight(x, dy, window, groups) if dw else None,
-        dy.sum((0, *range(2, dy.dim()))) if db else None,
-    )

@@ -31,6 +31,7 @@ Letters: N images, C channels in, O filters, m answers and 6 pixels along a side
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from math import ceil, prod
 
 import torch
@@ -43,7 +44,7 @@ POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)
 SIDE = len(POINTS) + 1  # pixels of a tile; the last point is infinity
 PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
 ROWS = 64  # least tiles treated together: less, and the filters would be read too often
-CHANNELS = 16  # least that pay, in and out
+CHANNELS, FILTERS = 16, 8  # least that pay
 GAIN = 2  # least ratio of plain multiplications to these
 
 
@@ -80,7 +81,8 @@ def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
     m, positions = SIDE + 1 - window.kernel[0], window.positions(image)
     tiles = prod(ceil(size / m) for size in positions)
     gain = prod(window.kernel) * prod(positions) / (SIDE**2 * tiles)
-    return min(weight.shape[:2]) >= CHANNELS and n * tiles >= ROWS and gain >= GAIN
+    enough = weight.shape[1] >= CHANNELS and len(weight) >= FILTERS and 2 * n * tiles >= ROWS
+    return enough and gain >= GAIN
 
 
 class Tiles:
@@ -179,11 +181,6 @@ def meet(t: Tensor, m: int) -> Tensor:
     return overlap(t, -2, 0, (t.shape[2] - 1) * m + len(t), m)
 
 
-def add_product(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
-    """One more matrix product at each point."""
-    return a @ b if total is None else total.baddbmm_(a, b)
-
-
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int = 1
 ) -> Tensor:
@@ -223,35 +220,33 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int = 1) -> T
     """The adjoint of :func:`convolve` as a function of its filters."""
     tiles = Tiles(x.shape[2:], window, x)
     parts = tiles.parts(max(x.shape[1], dy.shape[1]), x, dy)
-    du = None
-    for part, dpart in parts:
-        du = add_product(du, tiles.of_answers(dpart).mT, tiles.of_image(part))
-    return tiles.weight(du)
+    return tiles.weight(
+        reduce(Tensor.add_, (tiles.of_answers(d).mT @ tiles.of_image(part) for part, d in parts))
+    )
 
 
 def gradients(
     x: Tensor, weight: Tensor, dy: Tensor, window: Window, groups: int, needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """What the input, the filters and the bias of :func:`convolve` get, as far as needed.
+    """What the input, the filters and the bias of :func:`convolve` get, as far as needed."""
+    db = dy.sum((0, 2, 3)) if needed[2] else None
+    if needed[0] and needed[1]:
+        return *both(x, weight, dy, window), db
+    dx = convolve_input(dy, weight, None, x.shape[2:], window) if needed[0] else None
+    return dx, convolve_weight(x, dy, window) if needed[1] else None, db
 
-    What dy is at the points serves the input and the filters.
-    """
+
+def both(x: Tensor, weight: Tensor, dy: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """:func:`convolve_input` and :func:`convolve_weight`, which share what dy is at the points."""
     tiles = Tiles(x.shape[2:], window, x)
-    u, last, du = tiles.filters(weight), channels_last(dy) or channels_last(weight), None
+    u, last = tiles.filters(weight), channels_last(dy) or channels_last(weight)
+    du: list[Tensor] = []
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        nonlocal du
         d = tiles.of_answers(dpart)
-        du = add_product(du, d.mT, tiles.of_image(part))
-        return images(tiles.image(d @ u, len(part)), last)
+        a, b = d.mT, tiles.of_image(part)
+        du[:] = [du[0].baddbmm_(a, b) if du else a @ b]
+        return images(tiles.image(d @ u, part.shape[0]), last)
 
-    dx, dw, db = needed
-    if dx and dw:
-        parts = tiles.parts(max(weight.shape[:2]), x, dy)
-        found = join(piece, parts, dy, last, x.shape[1:]), tiles.weight(du)
-    else:
-        found = (
-            convolve_input(dy, weight, None, x.shape[2:], window) if dx else None,
-            convolve_weight(x, dy, window) if dw else None,
-        )
-    return *found, dy.sum((0, 2, 3)) if db else None
+    dx = join(piece, tiles.parts(max(weight.shape[:2]), x, dy), dy, last, x.shape[1:])
+    return dx, tiles.weight(du[0])
