@@ -38,6 +38,7 @@ class Adagrad(Optimizer):
     """
 
     SPARSE = True
+    ELEMENTWISE = True
 
     def __init__(
         self,
