@@ -11,7 +11,7 @@ from .tensors import Tensors
 
 Line: TypeAlias = tuple[Any, ...]
 Formula: TypeAlias = Callable[..., None]
-LIMIT = 8  # kernels of one rule; whoever would need more has a new one at every step
+LIMIT = 8  # kernels for a group; whoever would need more has a new one at every step
 
 
 class Script:
@@ -51,6 +51,8 @@ class Script:
 class Symbol:
     """Stands in a formula for :class:`Tensors`: every operation of theirs becomes a line."""
 
+    is_sparse = False
+
     def __init__(self, script: Script, place: int):
         self.script, self.place = script, place
 
@@ -89,23 +91,22 @@ class Kernels:
         w: Tensors,
         g: Tensors,
         memory: Mapping[str, Tensors],
+        counters: dict[str, Tensors],
         group: dict[str, Any],
+        most: int,
     ) -> None:
-        """One step; ``formula`` takes the other arguments, the memory with its counters."""
-        first, script = w.tensors[0], Script()
-        counters = {k: v for k, v in memory.items() if v.tensors[0].shape != first.shape}
-        entries = [w, g, *(v for k, v in memory.items() if k not in counters)]
+        """One step; ``formula`` takes tensors, memory and group. There will be ``most`` kernels."""
+        first, script, entries = w.tensors[0], Script(), [w, g, *memory.values()]
         w_, g_, *rest = (script.symbol() for _ in entries)
-        state = dict(zip((k for k in memory if k not in counters), rest, strict=True))
-        formula(w_, g_, counters | state, group)
+        formula(w_, g_, counters | dict(zip(memory, rest, strict=True)), group)
         tensors = [t for entry in entries for t in entry.tensors]
         places = [t.shape for t in w.tensors], [t.stride() for t in tensors]
         key = (*script.lines, first.dtype, first.device, *places[0], *places[1])
         kernel = self.made.get(key)
-        if kernel is None and len(self.made) >= LIMIT:
+        if kernel is None and len(self.made) >= most:
             warnings.warn(
-                f"the step differs from the {LIMIT} that were compiled, so it runs uncompiled: do "
-                "other parameters get gradients at every step?",
+                f"this step is none of the {most} that are compiled, so it runs uncompiled: are there "
+                "gradients for other parameters at every step?",
                 stacklevel=2,
             )
             run(script.lines, entries, script.numbers)

@@ -1,6 +1,6 @@
 """What every update rule shares (notes 6.1): the loop over groups, legal ranges, state layout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any, TypeAlias
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .compiled import Kernels, check_compiler
-from .tensors import LOAD, Tensors, loads, pieces
+from .compiled import LIMIT, Kernels, check_compiler
+from .tensors import Tensors, loads, pieces
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Tensors]
@@ -155,9 +155,6 @@ class Optimizer(torch.optim.Optimizer):
         together = together or all(p.device.type in ("cuda", "xpu") for p in params)
         live, alike = _live(group), dict[Any, list[Tensor]]()
         for p in params:
-            if not together and p.numel() > LOAD:
-                yield [p]
-                continue
             state = self.state.get(p) or {}
             names = [k for k, v in state.items() if v is not None]
             numbers = [] if live else [state[k].item() for k in self.SCALARS if k in names]
@@ -194,18 +191,18 @@ class Optimizer(torch.optim.Optimizer):
         w = Tensors(_real(params))
         g = Tensors(_real([p.grad for p in params if p.grad is not None]))
         before = {
-            k: Tensors(_real([s[k] for s in states]))
-            for k, v in states[0].items()
-            if v is not None
+            k: Tensors(_real([s[k] for s in states])) for k, v in states[0].items() if v is not None
         }
         group = {k: _number(v, group, len(params)) for k, v in group.items() if k != "params"}
-        plain = not (torch.is_grad_enabled() or _live(group) or g.tensors[0].is_sparse)
+        plain = not (torch.is_grad_enabled() or _live(group) or g.is_sparse)
         if self.ELEMENTWISE and before and plain:
-            if self._kernels is not None:
-                self._kernels.move(self._formula, w, g, before, group)
-                return
-            for piece in pieces(w, g, before):
-                self._formula(*piece, group)
+            counters = {k: before.pop(k) for k in self.SCALARS if k in before}
+            if self._kernels is None:
+                for piece in pieces(w, g, before, counters):
+                    self._formula(*piece, group)
+            else:
+                most = LIMIT * len(self.param_groups)
+                self._kernels.move(self._formula, w, g, before, counters, group, most)
             return
         state = dict(before)
         self._formula(w, g, state, group)

@@ -29,6 +29,10 @@ class Tensors:
     def __init__(self, tensors: list[Tensor] | tuple[Tensor, ...]):
         self.tensors = tensors
 
+    @property
+    def is_sparse(self) -> bool:
+        return self.tensors[0].is_sparse
+
     def __add__(self, other: Scalar) -> "Tensors":
         return Tensors(torch._foreach_add(_plain(self), _plain(other)))
 
@@ -183,7 +187,7 @@ def loads(params: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def pieces(
-    w: Tensors, g: Tensors, memory: dict[str, Tensors]
+    w: Tensors, g: Tensors, memory: dict[str, Tensors], counters: dict[str, Tensors]
 ) -> Iterator[tuple[Tensors, Tensors, dict[str, Tensors]]]:
     """A big parameter on a CPU in loads, with its gradient and its memory; all else as it is.
 
@@ -191,22 +195,17 @@ def pieces(
     order. A load is a multiple of what a processor computes at once: a piece moves to the bits to
     which it moves within the whole. All pieces but the last count on copies of the counters.
     """
-    start, size = w.tensors[0], LOAD * torch.get_num_threads()
-    big = [k for k, v in memory.items() if v.tensors[0].shape == start.shape]
-    if len(w.tensors) > 1 or start.numel() <= size or not start.is_cpu:
-        lines = None
-    else:
-        lines = _lines([t.tensors[0] for t in (w, g, *(memory[k] for k in big))])
+    size, total, lines = LOAD * torch.get_num_threads(), w.tensors[0].numel(), None
+    if len(w.tensors) == 1 and total > size and w.tensors[0].is_cpu:
+        lines = _lines([t.tensors[0] for t in (w, g, *memory.values())])
     if lines is None:
-        yield w, g, memory
+        yield w, g, counters | memory
         return
-    whole, rest = divmod(start.numel(), size)
-    sizes = [size] * whole + [rest] * (rest > 0)
-    counters = {k: v for k, v in memory.items() if k not in big}
+    sizes = [size] * (total // size) + [total % size] * (total % size > 0)
     for i, cut in enumerate(zip(*(t.split_with_sizes(sizes) for t in lines), strict=True), start=1):
         w, g, *states = (Tensors([t]) for t in cut)
         own = counters if i == len(sizes) else {k: v.clone() for k, v in counters.items()}
-        yield w, g, own | dict(zip(big, states, strict=True))
+        yield w, g, own | dict(zip(memory, states, strict=True))
 
 
 def _lines(tensors: Sequence[Tensor]) -> list[Tensor] | None:
