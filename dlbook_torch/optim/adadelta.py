@@ -35,6 +35,8 @@ class Adadelta(Optimizer):
         1212.5701).
     """
 
+    ELEMENTWISE = True
+
     def __init__(
         self,
         params: ParamsT,

@@ -38,6 +38,7 @@ class Adagrad(Optimizer):
     """
 
     SPARSE = True
+    ELEMENTWISE = True
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Adagrad(Optimizer):
     def update(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
         h, t, eps = state["sum"], self.tick(state, group), group["eps"]
         rate = group["lr"] / (1 + (t - 1) * group["lr_decay"])
-        if g.tensors[0].is_sparse:
+        if g.is_sparse:
             g = g.each(torch.Tensor.coalesce)
             h.add_(g * g)
             g = g.each(lambda g, h: _scaled(g, h, eps), h)

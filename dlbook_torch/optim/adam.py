@@ -40,6 +40,8 @@ class Adam(Optimizer):
         this class add it after.
     """
 
+    ELEMENTWISE = True
+
     def __init__(
         self,
         params: ParamsT,

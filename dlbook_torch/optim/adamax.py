@@ -33,6 +33,8 @@ class Adamax(Optimizer):
     Source: notes 6.2.4 (the rule it varies), Kingma and Ba 2015, section 7 (arXiv 1412.6980).
     """
 
+    ELEMENTWISE = True
+
     def __init__(
         self,
         params: ParamsT,

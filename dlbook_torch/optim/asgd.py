@@ -37,6 +37,7 @@ class ASGD(Optimizer):
     Source: notes 6.2.1 (the rule it averages), Polyak and Juditsky 1992.
     """
 
+    ELEMENTWISE = True
     SCALARS = ("step", "eta", "mu")
 
     def __init__(

@@ -38,6 +38,7 @@ class NAdam(Optimizer):
     Source: notes 6.2.4 (the rule it builds on), Dozat 2016.
     """
 
+    ELEMENTWISE = True
     SCALARS = ("step", "mu_product")
 
     def __init__(

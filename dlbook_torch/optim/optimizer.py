@@ -1,6 +1,6 @@
 """What every update rule shares (notes 6.1): the loop over groups, legal ranges, state layout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any, TypeAlias
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from .tensors import Tensors
+from .compiled import LIMIT, Kernels, check_compiler
+from .tensors import Tensors, loads, pieces
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Tensors]
@@ -39,7 +40,8 @@ class Optimizer(torch.optim.Optimizer):
     step.
 
     * ``foreach``: whole groups at once. None decides as torch does: yes on a GPU, where it saves
-      launches, and no on a CPU, where one parameter stays in the cache through all of its formula.
+      launches, and no on a CPU. There what goes through the formula at once is about as much as a
+      core's cache holds: small parameters together, a big one piece by piece.
     * ``fused``: torch's one-kernel form; here the same as ``foreach``.
     * ``capturable``: the step counter stays a tensor beside its parameter and is never read as a
       number, so that a step can be recorded into a CUDA graph. Torch refuses it on a CPU.
@@ -55,7 +57,9 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     SPARSE = False  # whether the rule has a formula for sparse gradients
+    ELEMENTWISE = False  # whether every element of a parameter moves by itself
     SCALARS: tuple[str, ...] = ("step",)  # what a rule reads of its memory as numbers
+    _kernels: Kernels | None = None
 
     def __init__(self, params: ParamsT, **defaults: Any):
         for name, value in defaults.items():
@@ -91,10 +95,26 @@ class Optimizer(torch.optim.Optimizer):
                     self._move(alike, group)
         return loss
 
+    def compile(self) -> None:
+        """Compile the step, as ``torch.nn.Module.compile`` compiles a forward pass.
+
+        From now on all parameters of a group that are alike move in one kernel, which reads and
+        writes every element once. The first step takes seconds for it; a schedule, a momentum that
+        cycles or a loaded state takes no more. The results are those of the plain step but for
+        rounding. Steps that are recorded or captured, sparse gradients, and what has no memory
+        (yet), go on as ever; so does a copy of this object.
+
+        Raises: RuntimeError if there is no C++ compiler for parameters on a CPU.
+        """
+        if any(p.is_cpu for group in self.param_groups for p in group["params"]):
+            check_compiler()
+        self._kernels = Kernels()
+
     def update(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
         """Move ``w`` by its gradient ``g``, which may be a parameter of its own or many at once.
 
-        ``state`` is what :meth:`memory` made of them; what is written to it is kept.
+        ``state`` is what :meth:`memory` made of them; what is written to it is kept. Of a rule that
+        says it is ``ELEMENTWISE`` it may be a piece of a parameter that has its memory.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
@@ -128,19 +148,20 @@ class Optimizer(torch.optim.Optimizer):
 
     def bundles(self, params: list[Tensor], group: Group) -> Iterator[list[Tensor]]:
         """Lists of parameters that one call of the rule moves."""
-        foreach = group.get("foreach") or group.get("fused")
-        if foreach is None and not group.get("differentiable"):
-            foreach = all(p.device.type in ("cuda", "xpu") for p in params)
-        if not foreach:
+        together = group.get("foreach") or group.get("fused") or self._kernels is not None
+        if not together and (group.get("foreach") is False or group.get("differentiable")):
             yield from ([p] for p in params)
             return
-        alike: dict[Any, list[Tensor]] = {}
+        together = together or all(p.device.type in ("cuda", "xpu") for p in params)
+        live, alike = _live(group), dict[Any, list[Tensor]]()
         for p in params:
-            state = {k: v for k, v in self.state.get(p, {}).items() if v is not None}
-            numbers = () if _live(group) else [state[k].item() for k in self.SCALARS if k in state]
-            kind = (p.dtype, p.device, p.grad is not None and p.grad.layout, *state, *numbers)
+            state = self.state.get(p) or {}
+            names = [k for k, v in state.items() if v is not None]
+            numbers = [] if live else [state[k].item() for k in self.SCALARS if k in names]
+            kind = (p.dtype, p.device, p.grad is not None and p.grad.layout, *names, *numbers)
             alike.setdefault(kind, []).append(p)
-        yield from alike.values()
+        for same in alike.values():
+            yield from [same] if together else loads(same)
 
     def _init_group(self, group: Group, params: list[Tensor]) -> None:
         """List the parameters that have a gradient; those met first get their memory.
@@ -150,32 +171,52 @@ class Optimizer(torch.optim.Optimizer):
         for p in group["params"]:
             if p.grad is None:
                 continue
-            if p.grad.is_sparse and not self.SPARSE:
-                raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+            if p.grad.is_sparse:
+                self._check_sparse(group)
             if group.get("fused") and not p.is_floating_point():
                 raise RuntimeError(f"fused=True needs real parameters, got one of {p.dtype}")
             if not self.state.get(p) and (memory := self.memory(p, group)):
                 self.state[p] = memory
             params.append(p)
 
-    def _move(self, params: Sequence[Tensor], group: Group) -> None:
+    def _check_sparse(self, group: Group) -> None:
+        if not self.SPARSE:
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        if (decay := group.get("weight_decay", 0)) != 0:
+            raise RuntimeError(f"weight_decay={decay} does not go with sparse gradients")
+
+    def _move(self, params: list[Tensor], group: Group) -> None:
         """Call the rule on parameters that are alike, and keep what it adds to their memory."""
         states = [self.state.get(p, {}) for p in params]
-        w = Tensors([_real(p) for p in params])
-        g = Tensors([_real(p.grad) for p in params if p.grad is not None])
+        w = Tensors(_real(params))
+        g = Tensors(_real([p.grad for p in params if p.grad is not None]))
         before = {
-            k: Tensors([_real(s[k]) for s in states]) for k, v in states[0].items() if v is not None
+            k: Tensors(_real([s[k] for s in states])) for k, v in states[0].items() if v is not None
         }
-        state = dict(before)
         group = {k: _number(v, group, len(params)) for k, v in group.items() if k != "params"}
-        if group["maximize"]:
-            g = -g
-        self.update(w, _penalised(w, g, group), state, group)
+        plain = not (torch.is_grad_enabled() or _live(group) or g.is_sparse)
+        if self.ELEMENTWISE and before and plain:
+            counters = {k: before.pop(k) for k in self.SCALARS if k in before}
+            if self._kernels is None:
+                for piece in pieces(w, g, before, counters):
+                    self._formula(*piece, group)
+            else:
+                most = LIMIT * len(self.param_groups)
+                self._kernels.move(self._formula, w, g, before, counters, group, most)
+            return
+        state = dict(before)
+        self._formula(w, g, state, group)
         for key, value in state.items():
             if value is not before.get(key):
                 for p, t in zip(params, value.tensors, strict=True):
                     pairs = p.is_complex() and t.dim() > p.dim()
                     self.state[p][key] = torch.view_as_complex(t) if pairs else t
+
+    def _formula(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
+        """The rule with what all rules have beside it: the direction, and weight decay."""
+        if group["maximize"]:
+            g = -g
+        self.update(w, _penalised(w, g, group), state, group)
 
 
 def _penalised(w: Tensors, g: Tensors, group: Group) -> Tensors:
@@ -183,8 +224,6 @@ def _penalised(w: Tensors, g: Tensors, group: Group) -> Tensors:
     decay = group.get("weight_decay", 0)
     if isinstance(decay, float | int) and decay == 0:
         return g
-    if g.tensors[0].is_sparse:
-        raise RuntimeError(f"weight_decay={decay} does not go with sparse gradients")
     if group.get("decoupled_weight_decay"):
         w.mul_(1 - group["lr"] * decay)
         return g
@@ -206,9 +245,9 @@ def _number(value: Any, group: Group, n: int) -> Any:
     return Tensors([value.reshape(())] * n) if live else value.item()
 
 
-def _real(t: Tensor) -> Tensor:
+def _real(tensors: list[Tensor]) -> list[Tensor]:
     """Complex numbers as pairs."""
-    return torch.view_as_real(t) if t.is_complex() else t
+    return [torch.view_as_real(t) for t in tensors] if tensors[0].is_complex() else tensors
 
 
 def _check(name: str, value: Any, given: Any) -> None:

@@ -44,6 +44,8 @@ class RAdam(Optimizer):
     Source: notes 6.2.4 (the rule it builds on), Liu et al. 2020 (arXiv 1908.03265).
     """
 
+    ELEMENTWISE = True
+
     def __init__(
         self,
         params: ParamsT,

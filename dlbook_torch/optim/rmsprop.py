@@ -36,6 +36,8 @@ class RMSprop(Optimizer):
         form. The notes' code has epsilon 1e-7, torch and this class 1e-8.
     """
 
+    ELEMENTWISE = True
+
     def __init__(
         self,
         params: ParamsT,

@@ -35,6 +35,8 @@ class Rprop(Optimizer):
     Source: notes 6.2.1 (the slope it takes the sign of), Riedmiller and Braun 1993.
     """
 
+    ELEMENTWISE = True
+
     def __init__(
         self,
         params: ParamsT,
@@ -74,8 +76,8 @@ class Rprop(Optimizer):
         s, before = state["step_size"], state["prev"]
         turn = (g * before).sign()
 
-        s.mul_(turn.each(lambda t: _choose(t, shrink, grow))).clamp_(*group["step_sizes"])
-        g = g.each(lambda g, t: torch.where(t < 0, 0.0, g), turn)
+        s.mul_(turn.each(_choose, shrink, grow)).clamp_(*group["step_sizes"])
+        g = g.each(_unless_turned, turn)
         w.addcmul_(g.sign(), s, -1)
         before.copy_(g)
 
@@ -83,3 +85,7 @@ class Rprop(Optimizer):
 def _choose(turn: Tensor, shrink: float, grow: float) -> Tensor:
     """By which factor a step changes whose gradient turned (-1), stayed (1) or was 0."""
     return torch.where(turn > 0, grow, torch.where(turn < 0, shrink, turn.where(turn != 0, 1.0)))
+
+
+def _unless_turned(g: Tensor, turn: Tensor) -> Tensor:
+    return torch.where(turn < 0, 0.0, g)

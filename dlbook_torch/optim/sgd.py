@@ -37,6 +37,7 @@ class SGD(Optimizer):
     """
 
     SPARSE = True
+    ELEMENTWISE = True
 
     def __init__(
         self,
@@ -77,6 +78,6 @@ class SGD(Optimizer):
             if v is None:
                 v = state["momentum_buffer"] = g.detach().clone()
             else:
-                v.mul_(mu).add_(g, 1 - group["dampening"])
+                v.mul_add_(mu, g, 1 - group["dampening"])
             g = g.add(v, mu) if group["nesterov"] else v
         w.add_(g, -lr)

@@ -1,6 +1,6 @@
 """Many tensors under one name: a rule written as its formula moves a whole group at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -9,6 +9,10 @@ from torch import Tensor
 Scalar: TypeAlias = "float | Tensors"
 
 HALF = (torch.float16, torch.bfloat16)
+# So many elements go through a formula at once on a CPU. What it makes of them on the way then lies
+# in memory that was just used; for a tensor of megabytes the system is asked for new pages, and to
+# get them costs as much as to compute.
+LOAD = 2**18
 
 
 class Tensors:
@@ -24,6 +28,10 @@ class Tensors:
 
     def __init__(self, tensors: list[Tensor] | tuple[Tensor, ...]):
         self.tensors = tensors
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.tensors[0].is_sparse
 
     def __add__(self, other: Scalar) -> "Tensors":
         return Tensors(torch._foreach_add(_plain(self), _plain(other)))
@@ -76,9 +84,10 @@ class Tensors:
     def detach(self) -> "Tensors":
         return self.each(torch.detach)
 
-    def each(self, f: Callable[..., Tensor], *others: "Tensors") -> "Tensors":
+    def each(self, f: Callable[..., Tensor], *others: Scalar) -> "Tensors":
         """One by one, what has no form for lists."""
-        lists = (t.tensors for t in (self, *others))
+        n = len(self.tensors)
+        lists = (t.tensors if isinstance(t, Tensors) else [t] * n for t in (self, *others))
         return Tensors([f(*ts) for ts in zip(*lists, strict=True)])
 
     def copy_(self, other: "Tensors") -> "Tensors":
@@ -112,6 +121,18 @@ class Tensors:
             torch._foreach_mul_(self.tensors, _plain(other))
         return self
 
+    def mul_add_(self, factor: Scalar, other: "Tensors", alpha: Scalar) -> "Tensors":
+        """``self.mul_(factor).add_(other, alpha)``.
+
+        Of float32 on a CPU, where ``alpha`` is 1, in one pass and with one rounding.
+        """
+        single = self.tensors[0].dtype == torch.float32 and self.tensors[0].is_cpu
+        if not single or alpha != 1 or isinstance(factor, Tensors) or torch.is_grad_enabled():
+            return self.mul_(factor).add_(other, alpha)
+        for t, x in zip(self.tensors, other.tensors, strict=True):
+            torch.add(x, t, alpha=factor, out=t)
+        return self
+
     def div_(self, other: Scalar) -> "Tensors":
         torch._foreach_div_(self.tensors, _plain(other))
         return self
@@ -138,9 +159,9 @@ class Tensors:
         torch._foreach_maximum_(self.tensors, _plain(other))
         return self
 
-    def clamp_(self, low: float, high: float) -> "Tensors":
-        torch._foreach_clamp_min_(self.tensors, low)
-        torch._foreach_clamp_max_(self.tensors, high)
+    def clamp_(self, low: Scalar, high: Scalar) -> "Tensors":
+        torch._foreach_clamp_min_(self.tensors, _plain(low))
+        torch._foreach_clamp_max_(self.tensors, _plain(high))
         return self
 
 
@@ -152,3 +173,45 @@ def _plain(other: Scalar) -> Any:
     if not isinstance(other, Tensors):
         return other
     return [t.clone() for t in other.tensors] if torch.is_grad_enabled() else other.tensors
+
+
+def loads(params: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """As many parameters together as make about a load; a big one is alone."""
+    load: list[Tensor] = []
+    for p in params:
+        if load and sum(q.numel() for q in load) + p.numel() > LOAD:
+            yield load
+            load = []
+        load.append(p)
+    yield load
+
+
+def pieces(
+    w: Tensors, g: Tensors, memory: dict[str, Tensors], counters: dict[str, Tensors]
+) -> Iterator[tuple[Tensors, Tensors, dict[str, Tensors]]]:
+    """A big parameter on a CPU in loads, with its gradient and its memory; all else as it is.
+
+    The cut goes along the memory, and is not made where the tensors do not lie there in the same
+    order. A load is a multiple of what a processor computes at once: a piece moves to the bits to
+    which it moves within the whole. All pieces but the last count on copies of the counters.
+    """
+    size, total, lines = LOAD * torch.get_num_threads(), w.tensors[0].numel(), None
+    if len(w.tensors) == 1 and total > size and w.tensors[0].is_cpu:
+        lines = _lines([t.tensors[0] for t in (w, g, *memory.values())])
+    if lines is None:
+        yield w, g, counters | memory
+        return
+    sizes = [size] * (total // size) + [total % size] * (total % size > 0)
+    for i, cut in enumerate(zip(*(t.split_with_sizes(sizes) for t in lines), strict=True), start=1):
+        w, g, *states = (Tensors([t]) for t in cut)
+        own = counters if i == len(sizes) else {k: v.clone() for k, v in counters.items()}
+        yield w, g, own | dict(zip(memory, states, strict=True))
+
+
+def _lines(tensors: Sequence[Tensor]) -> list[Tensor] | None:
+    """Every tensor's elements in a row, as those of the first lie in memory; None if not all do."""
+    first = tensors[0]
+    if not all(t.is_contiguous() for t in tensors):
+        order = sorted(range(first.dim()), key=first.stride, reverse=True)
+        tensors = [t.permute(order) for t in tensors]
+    return [t.view(-1) for t in tensors] if all(t.is_contiguous() for t in tensors) else None

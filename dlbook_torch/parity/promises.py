@@ -191,6 +191,11 @@ def without_tensor_betas(rows: Sequence[Rule]) -> Sequence[Rule]:
     return [rule for rule in rows if not isinstance(rule.kwargs.get("betas", (0,))[0], Tensor)]
 
 
+def without_tensors(rows: Sequence[Rule]) -> Sequence[Rule]:
+    """The rows whose hyper-parameters are all numbers."""
+    return [rule for rule in rows if not rule.tensors()]
+
+
 def with_option(name: str) -> Choice:
     """The rows of the rules that have this argument in torch."""
     return lambda rows: [
@@ -281,6 +286,9 @@ UPDATES: list[Promise] = [
         with_tensor_rate,
         column="compile",
     ),
+    Promise("pieces", checks.in_pieces, without_tensors),
+    Promise("script", partial(checks.kernel, interpreted=True), without_tensors),
+    Promise("kernel", checks.kernel, fullest, column="compile"),
 ]
 
 

@@ -30,6 +30,8 @@ from .handwritten import Borrowings as Borrowings
 from .handwritten import Recorder as Recorder
 from .handwritten import handwritten as handwritten
 from .handwritten import operations as operations
+from .rule_kernel import in_pieces as in_pieces
+from .rule_kernel import kernel as kernel
 from .rule_state import copies_of_rule as copies_of_rule
 from .rule_state import handover as handover
 from .rule_state import late_velocity as late_velocity
