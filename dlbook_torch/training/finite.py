@@ -1,5 +1,6 @@
 """A loss that is not a number ends the run at that step, with the reason."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class FiniteLoss(L.Callback):
     def on_before_backward(
         self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
     ) -> None:
-        if not torch.isfinite(loss.detach()).all():
+        if not isfinite(loss.item()):
             raise NotFinite(self._message(trainer, pl_module, loss.item()))
 
     def _message(self, trainer: L.Trainer, module: L.LightningModule, loss: float) -> str:

@@ -9,7 +9,6 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from .. import nn
 from ..optim import Adam
@@ -20,9 +19,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Mean(Metric):
-    """Mean over samples, of the means over batches; a NaN stays one.
+    """Mean over samples, from the sums over batches; a NaN stays one.
 
-    torchmetrics' ``MeanMetric`` drops NaN, or with ``nan_strategy="disable"`` the batch sizes.
+    torchmetrics' ``MeanMetric`` drops NaN, or with ``nan_strategy="disable"`` the batch sizes, and
+    its ``MulticlassAccuracy`` takes a quarter of a millisecond a step.
     """
 
     total: Tensor
@@ -33,9 +33,9 @@ class Mean(Metric):
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, mean: Tensor, samples: int) -> None:
-        self.total += mean * samples
-        self.count += samples
+    def update(self, total: Tensor, samples: int) -> None:
+        self.total.add_(total)
+        self.count.add_(samples)
 
     def compute(self) -> Tensor:
         return self.total / self.count
@@ -89,7 +89,7 @@ class Supervised(L.LightningModule):
 
     def observe(self, meters: Any, loss: Tensor, y: Tensor, t: Tensor) -> None:
         """Feed one batch to the meters of a split."""
-        meters["loss"].update(loss.detach(), len(t))
+        meters["loss"].update(loss.detach() * len(t), len(t))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.to(self.dtype) if x.is_floating_point() else x)
@@ -136,10 +136,11 @@ class Supervised(L.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        meters = dict(self._meters("running").items())
         for name, (count, state) in checkpoint.get("running", {}).items():
-            if name not in self._meters("running"):
+            meter = meters.get(name)
+            if meter is None or state.keys() != meter.metric_state.keys():
                 continue  # the module measures something else now
-            meter = self._meters("running")[name]
             meter._update_count = count
             for key, value in state.items():
                 setattr(meter, key, value.to(meter.device))
@@ -219,13 +220,13 @@ class Classifier(Supervised):
     def make_meters(self) -> Any:
         """Return what is averaged over one split, by name."""
         meters = super().make_meters()
-        meters["accuracy"] = MulticlassAccuracy(average="micro", validate_args=False)
+        meters["accuracy"] = Mean()
         return meters
 
     def observe(self, meters: Any, loss: Tensor, y: Tensor, t: Tensor) -> None:
         """Feed one batch to the meters of a split."""
         super().observe(meters, loss, y, t)
-        meters["accuracy"].update(y.argmax(1), t)
+        meters["accuracy"].update((y.argmax(1) == t).sum(), len(t))
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return super().predict_step(batch, batch_idx).argmax(1)
