@@ -84,7 +84,7 @@ def first_not_finite(module: L.LightningModule, batch: Any, batch_idx: int) -> s
     leaves = [(n, m) for n, m in module.named_modules() if n and not any(m.children())]
     hooks = [look(name, layer) for name, layer in leaves]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
             module.training_step(batch, batch_idx)
     finally:
         for hook in hooks:

@@ -16,6 +16,7 @@ from ..optim import Adam
 LIBRARIES: dict[str, Any] = {"dlbook": nn, "torch": torch.nn}
 SPLITS = ("running", "train", "val", "test")
 Batch = tuple[Tensor, Tensor]
+Compile = bool | Literal["default", "reduce-overhead", "max-autotune"]
 
 
 class Mean(Metric):
@@ -57,6 +58,9 @@ class Supervised(L.LightningModule):
             filled with the number of steps of the whole run.
         lr_interval: the scheduler moves after every epoch or after every step.
         library: whose loss: handwritten or torch's.
+        compile: let ``torch.compile`` make the network's forward and backward pass anew, at the
+            first step; ``"reduce-overhead"`` or another of its modes by name. The monitor of
+            layers then sees gradients, updates and weights, and no outputs.
     """
 
     loss: torch.nn.Module
@@ -69,6 +73,7 @@ class Supervised(L.LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
         library: Literal["dlbook", "torch"] = "dlbook",
+        compile: Compile = False,
     ):
         super().__init__()
         # A checkpoint must load with weights_only=True. From the command line the arguments are
@@ -78,6 +83,8 @@ class Supervised(L.LightningModule):
         )
         self.save_hyperparameters(ignore=objects, logger=False)
         self.net, self.optimizer = net, optimizer
+        if compile:
+            net.compile(mode=None if compile is True else compile)  # in place: the keys stay
         self.lr_scheduler, self.lr_interval = lr_scheduler, lr_interval
         self.meters = torch.nn.ModuleDict(
             {f"{split}_meters": self.make_meters() for split in SPLITS}
@@ -199,6 +206,7 @@ class Classifier(Supervised):
         lr_interval: the scheduler moves after every epoch or after every step.
         label_smoothing: share of the target given to all classes alike (notes 4.3).
         library: whose loss: handwritten or torch's.
+        compile: let ``torch.compile`` make the network's forward and backward pass anew.
 
     Raises: ValueError for a label_smoothing outside [0, 1].
     """
@@ -211,10 +219,11 @@ class Classifier(Supervised):
         lr_interval: Literal["epoch", "step"] = "epoch",
         label_smoothing: float = 0.0,
         library: Literal["dlbook", "torch"] = "dlbook",
+        compile: Compile = False,
     ):
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be between 0 and 1, got {label_smoothing}")
-        super().__init__(net, optimizer, lr_scheduler, lr_interval, library)
+        super().__init__(net, optimizer, lr_scheduler, lr_interval, library, compile)
         self.loss = LIBRARIES[library].CrossEntropyLoss(label_smoothing=label_smoothing)
 
     def make_meters(self) -> Any:
@@ -241,6 +250,7 @@ class Regressor(Supervised):
         lr_scheduler: called with the optimizer, or None for a constant rate.
         lr_interval: the scheduler moves after every epoch or after every step.
         library: whose loss: handwritten or torch's.
+        compile: let ``torch.compile`` make the network's forward and backward pass anew.
     """
 
     def __init__(
@@ -250,6 +260,7 @@ class Regressor(Supervised):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
         library: Literal["dlbook", "torch"] = "dlbook",
+        compile: Compile = False,
     ):
-        super().__init__(net, optimizer, lr_scheduler, lr_interval, library)
+        super().__init__(net, optimizer, lr_scheduler, lr_interval, library, compile)
         self.loss = LIBRARIES[library].MSELoss()
