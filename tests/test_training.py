@@ -3,19 +3,23 @@
 import random
 from functools import partial
 from math import log
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from dlbook_torch import data, models, nn, optim
+from dlbook_torch.diagnostics.monitor import NetworkMonitor
 from dlbook_torch.diagnostics.plot import pixels
 from dlbook_torch.training import Classifier, Regressor, figures
 from dlbook_torch.training.checkpoints import Best, Last, RNGState
-from dlbook_torch.training.console import quiet
+from dlbook_torch.training.console import Bar, Unmeasured, quiet
+from dlbook_torch.training.finite import FiniteLoss, NotFinite
 from dlbook_torch.training.history import History
 from dlbook_torch.training.report import score_table
 
@@ -150,6 +154,68 @@ def test_library_selects_the_loss():
     assert type(Classifier(net(), library="torch").loss) is torch.nn.CrossEntropyLoss
     assert isinstance(Regressor(net()).loss, nn.MSELoss)
     assert type(Regressor(net(), library="torch").loss) is torch.nn.MSELoss
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """torch.compile without a compiler of C++; counts the graphs that it makes."""
+    count = CompileCounterWithBackend("aot_eager")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    torch.compiler.reset()
+    yield count
+    torch.compiler.reset()
+
+
+def test_compile_is_the_same_training_with_the_same_checkpoints(traced):
+    found = []
+    for compile in (False, True):
+        L.seed_everything(0, verbose=False)
+        module, monitor = Classifier(net(0), compile=compile), NetworkMonitor(2)
+        trainer(monitor, Last(f"compiled={compile}")).fit(module, TwoLoaders())
+        assert traced.frame_count > 0 or not compile
+        grids = monitor.internals
+        assert np.isfinite(grids.gradient_norm).all()
+        assert np.isfinite(grids.activation_std).any() != compile  # no hook is in the graph
+        kept = torch.load(f"compiled={compile}/last.ckpt", weights_only=True)["state_dict"]
+        found.append(kept)
+    plain, compiled = found
+    assert plain.keys() == compiled.keys()
+    for name, weight in plain.items():
+        torch.testing.assert_close(compiled[name], weight, msg=name)
+
+
+def test_the_origin_of_nan_is_found_in_a_compiled_network(traced):
+    module = Classifier(net(0), compile=True)
+    blobs = Blobs()
+    blobs.x[:] = float("inf")
+    with pytest.raises(NotFinite, match=r"that is not finite is that of net\.layers\.0"):
+        trainer(FiniteLoss()).fit(module, blobs)
+
+
+def test_a_step_enters_no_generator_for_each_hook():
+    with Unmeasured().profile("a") as first, Unmeasured().profile("b") as second:
+        assert first is second is None
+    assert Unmeasured().profile("a") is Unmeasured().profile("b")
+
+
+def test_the_bar_moves_ten_times_a_second_and_to_the_end(monkeypatch):
+    moved, now = [], [0.0]
+    monkeypatch.setattr(
+        "dlbook_torch.training.console.time.monotonic",
+        lambda: now.__setitem__(0, now[0] + 0.01) or now[0],
+    )
+    monkeypatch.setattr(
+        "lightning.pytorch.callbacks.RichProgressBar.on_train_batch_end",
+        lambda bar, trainer, module, outputs, batch, i: moved.append(i),
+    )
+    bar, progress = Bar(), SimpleNamespace(is_last_batch=False)
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
+    for i in range(35):
+        progress.is_last_batch = i == 34
+        bar.on_train_batch_end(SimpleNamespace(fit_loop=loop), None, None, None, i)
+    assert moved[-1] == 34
+    assert 3 <= len(moved) <= 5
+    assert bar.refresh_rate == 10
 
 
 def test_regression_learns_a_sine():

@@ -54,8 +54,11 @@ def layers_of(network: nn.Module) -> dict[str, nn.Module]:
 
 def visible(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules whose hooks are called: not what is compiled or scripted."""
-    for name, module in network.named_modules():
+    modules = list(network.named_modules())
+    inside = tuple(name and f"{name}." for name, m in modules if _compiled_in_place(m))
+    for name, module in modules:
         compiled = type(module).__name__ == "OptimizedModule" or "_orig_mod" in name
+        compiled |= f"{name}.".startswith(inside)
         if not (compiled or isinstance(module, torch.jit.ScriptModule)):
             yield name, module
 
@@ -63,9 +66,13 @@ def visible(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def is_compiled(network: nn.Module) -> bool:
     """Something in it is compiled, and a mode around it would compile it anew."""
     return any(
-        type(m).__name__ == "OptimizedModule" or getattr(m, "_compiled_call_impl", None)
-        for m in network.modules()
+        type(m).__name__ == "OptimizedModule" or _compiled_in_place(m) for m in network.modules()
     )
+
+
+def _compiled_in_place(module: nn.Module) -> bool:
+    """By ``module.compile()``."""
+    return getattr(module, "_compiled_call_impl", None) is not None
 
 
 def all_but_units(module: nn.Module, y: Tensor) -> list[int]:

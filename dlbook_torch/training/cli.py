@@ -33,6 +33,7 @@ Any value of the file can be set here, for example
   --trainer.strategy ddp --trainer.devices 2 --trainer.sync_batchnorm true   several processes
   --overfitting_monitor.stop true --network_monitor null          stop early; no monitor of layers
   --finite_loss null              go on though the loss is inf or NaN
+  --model.compile true            torch.compile the network: takes a minute, then steps are faster
   --trainer.detect_anomaly true   slow: name the backward operation that made a NaN
 
 What there is to set

@@ -1,5 +1,6 @@
 """A loss that is not a number ends the run at that step, with the reason."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class FiniteLoss(L.Callback):
     def on_before_backward(
         self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
     ) -> None:
-        if not torch.isfinite(loss.detach()).all():
+        if not isfinite(loss.item()):
             raise NotFinite(self._message(trainer, pl_module, loss.item()))
 
     def _message(self, trainer: L.Trainer, module: L.LightningModule, loss: float) -> str:
@@ -83,7 +84,7 @@ def first_not_finite(module: L.LightningModule, batch: Any, batch_idx: int) -> s
     leaves = [(n, m) for n, m in module.named_modules() if n and not any(m.children())]
     hooks = [look(name, layer) for name, layer in leaves]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
             module.training_step(batch, batch_idx)
     finally:
         for hook in hooks:

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from ..diagnostics import Report
 from ..diagnostics.monitor import NetworkMonitor, OverfittingMonitor
 from .checkpoints import Best, Last, RNGState
-from .console import Bar, quiet
+from .console import Bar, Unmeasured, quiet
 from .errors import RunFailed, UsageError, explain
 from .figures import Pictures
 from .finish import report, test_best
@@ -155,6 +155,7 @@ class TrainingCLI(LightningCLI):
         if config["sync_batchnorm"] and not any(isinstance(p, LayerSync) for p in plugins):
             plugins.append(SyncBatchNorm())
         config["plugins"] = plugins
+        config["profiler"] = config["profiler"] or Unmeasured()
         if config["enable_progress_bar"] is not False:
             callbacks = [*callbacks, Bar()]
         return super()._instantiate_trainer(config, callbacks)
