@@ -246,6 +246,9 @@ def test_unpooling_function_steps_by_its_kernel_unless_told_otherwise():
     assert_close(ours, ref)
 
 
+@pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)
 @pytest.mark.parametrize(
     "name, args",
     [

@@ -30,8 +30,8 @@ tile NaN, where a plain sum has some infinite ones.
 Letters: N images, C channels in, O filters, m answers and 6 pixels along a side of a tile.
 """
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
+from functools import cached_property, reduce
 from math import ceil, prod
 
 import torch
@@ -43,7 +43,8 @@ from .geometry import Image, Window
 POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)
 SIDE = len(POINTS) + 1  # pixels of a tile; the last point is infinity
 PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
-ROWS = 64  # least tiles treated together: less, and the filters would be read too often
+ROWS = 128  # least tiles treated together: less, and the filters would be read too often
+LARGE = 2**17  # numbers of filters that are not treated at all points at once
 CHANNELS, FILTERS = 16, 8  # least that pay
 GAIN = 2  # least ratio of plain multiplications to these
 
@@ -119,14 +120,42 @@ class Tiles:
         """The adjoint of :meth:`of_answers`: (H', W', N, O)."""
         return cut(from_points(t, self.a, self.m, self.count), (0, 0), self.positions, n)
 
-    def filters(self, weight: Tensor) -> Tensor:
-        """U = G w G^T: (36, O, C)."""
-        return (self.g @ weight.flatten(2).flatten(0, 1).mT).unflatten(1, weight.shape[:2])
 
-    def weight(self, du: Tensor) -> Tensor:
-        """The adjoint of :meth:`filters`."""
-        dw = (self.g.mT @ du.flatten(1)).mT  # (OC, r * r)
-        return dw.unflatten(0, du.shape[1:]).unflatten(2, self.kernel).contiguous()
+class Filters:
+    """U = G w G^T: (36, O, C). A large one is made for some points at a time, for every piece."""
+
+    def __init__(self, weight: Tensor, g: Tensor):
+        self.g, self.w, self.shape = g, weight.flatten(2).flatten(0, 1).mT, weight.shape
+        self.step = SIDE**2 if weight.numel() <= LARGE else SIDE
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """All points."""
+        return next(self.made())
+
+    def made(self) -> Iterator[Tensor]:
+        """So many points at a time."""
+        for rows in self.g.split(self.step):
+            yield (rows @ self.w).unflatten(1, self.shape[:2])
+
+    def times(self, t: Tensor, turned: bool = False) -> Tensor:
+        """The product with what there is at each point, of images: (36, NT, C) to (36, NT, O).
+
+        With ``turned`` the other way, as for what has the answers' shape.
+        """
+        if self.step == SIDE**2:
+            return t @ (self.whole if turned else self.whole.mT)
+        parts = zip(t.split(self.step), self.made(), strict=True)
+        return join(lambda part, u: part @ (u if turned else u.mT), parts, t, last=False)
+
+    def gradient(self, d: Tensor, t: Tensor) -> Tensor:
+        """What w gets from one piece, (r * r, OC): of both, at the points."""
+        parts = zip(*(a.split(self.step) for a in (self.g, d, t)), strict=True)
+        return reduce(Tensor.add_, (g.mT @ (a.mT @ b).flatten(1) for g, a, b in parts))
+
+    def unfolded(self, dw: Tensor) -> Tensor:
+        """(r * r, OC) to (O, C, r, r)."""
+        return dw.mT.contiguous().view(self.shape)
 
 
 def lay(x: Tensor, before: Image, sizes: Image) -> Tensor:
@@ -186,10 +215,10 @@ def convolve(
 ) -> Tensor:
     """Filters times tiles, at all points."""
     tiles = Tiles(x.shape[2:], window, x)
-    u, last = tiles.filters(weight), channels_last(x) or channels_last(weight)
+    u, last = Filters(weight, tiles.g), channels_last(x) or channels_last(weight)
 
     def piece(part: Tensor) -> Tensor:
-        y = tiles.answers(tiles.of_image(part) @ u.mT, len(part))
+        y = tiles.answers(u.times(tiles.of_image(part)), part.shape[0])
         return images(y if bias is None else y + bias, last)
 
     parts, shape = tiles.parts(max(weight.shape[:2]), x), (len(weight), *tiles.positions)
@@ -206,10 +235,10 @@ def convolve_input(
 ) -> Tensor:
     """The adjoint of :func:`convolve` as a function of its input."""
     tiles = Tiles(image, window, dy)
-    u, last = tiles.filters(weight), channels_last(dy) or channels_last(weight)
+    u, last = Filters(weight, tiles.g), channels_last(dy) or channels_last(weight)
 
     def piece(part: Tensor) -> Tensor:
-        x = tiles.image(tiles.of_answers(part) @ u, len(part))
+        x = tiles.image(u.times(tiles.of_answers(part), turned=True), part.shape[0])
         return images(x if bias is None else x + bias, last)
 
     parts, shape = tiles.parts(max(weight.shape[:2]), dy), (weight.shape[1], *image)
@@ -219,10 +248,10 @@ def convolve_input(
 def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int = 1) -> Tensor:
     """The adjoint of :func:`convolve` as a function of its filters."""
     tiles = Tiles(x.shape[2:], window, x)
-    parts = tiles.parts(max(x.shape[1], dy.shape[1]), x, dy)
-    return tiles.weight(
-        reduce(Tensor.add_, (tiles.of_answers(d).mT @ tiles.of_image(part) for part, d in parts))
-    )
+    u = Filters(x.new_empty(dy.shape[1], x.shape[1], *window.kernel), tiles.g)
+    parts = tiles.parts(max(u.shape[:2]), x, dy)
+    pieces = (u.gradient(tiles.of_answers(d), tiles.of_image(part)) for part, d in parts)
+    return u.unfolded(reduce(Tensor.add_, pieces))
 
 
 def gradients(
@@ -239,14 +268,16 @@ def gradients(
 def both(x: Tensor, weight: Tensor, dy: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     """:func:`convolve_input` and :func:`convolve_weight`, which share what dy is at the points."""
     tiles = Tiles(x.shape[2:], window, x)
-    u, last = tiles.filters(weight), channels_last(dy) or channels_last(weight)
-    du: list[Tensor] = []
+    u, last = Filters(weight, tiles.g), channels_last(dy) or channels_last(weight)
+    dw: list[Tensor] = []
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         d = tiles.of_answers(dpart)
-        a, b = d.mT, tiles.of_image(part)
-        du[:] = [du[0].baddbmm_(a, b) if du else a @ b]
-        return images(tiles.image(d @ u, part.shape[0]), last)
+        term = u.gradient(d, tiles.of_image(part))
+        dw[:] = [dw[0].add_(term) if dw else term]
+        t = u.times(d, turned=True)
+        del d, term  # before as much again is made
+        return images(tiles.image(t, part.shape[0]), last)
 
     dx = join(piece, tiles.parts(max(weight.shape[:2]), x, dy), dy, last, x.shape[1:])
-    return dx, tiles.weight(du[0])
+    return dx, u.unfolded(dw[0])

@@ -3,7 +3,7 @@
 Letters: N images, C channels, G groups, K cells of a kernel, L window positions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any
 
@@ -120,7 +120,7 @@ def channels_last(t: Tensor) -> bool:
 
 
 def join(
-    piece: Callable[..., Tensor], parts: list, like: Tensor, last: bool, shape: Image = ()
+    piece: Callable[..., Tensor], parts: Iterable, like: Tensor, last: bool, shape: Image = ()
 ) -> Tensor:
     """Write all pieces behind each other. ``torch.cat`` would hold them beside the result.
 

@@ -229,13 +229,16 @@ class MaxPooling(OfImages):
     def forward(x, window):
         image = x.shape[-len(window.kernel) :]
         lowest = -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
-        find = _maxima if torch.compiler.is_compiling() else _maxima_by_axes
-        y = torch.empty_like(blank(x, window.positions(image)))
-        cell = torch.empty_like(y, dtype=_count(window))
-        for images, largest, numbers in pieces(x, y, cell):
-            best, number = find(surround(images, window, lowest), window, image)
-            largest.copy_(best)
-            numbers.copy_(number)
+        if torch.compiler.is_compiling():
+            y, cell = _maxima(surround(x, window, lowest), window, image)
+            cell = cell.expand(y.shape).to(_count(window))
+        else:
+            y = torch.empty_like(blank(x, window.positions(image)))
+            cell = torch.empty_like(y, dtype=_count(window))
+            for images, *results in pieces(x, y, cell):
+                found = _maxima_by_axes(surround(images, window, lowest), window, image)
+                for result, part in zip(results, found, strict=True):
+                    result.copy_(part)
         if any(before for before, _ in window.padding):
             # In the margin nothing beats the -inf of cell 0: the first pixel inside is meant.
             cell = torch.maximum(cell, _outermost(window, image, x.device).to(cell.dtype))
