@@ -105,8 +105,8 @@ class Kernels:
         kernel = self.made.get(key)
         if kernel is None and len(self.made) >= most:
             warnings.warn(
-                f"this step is none of the {most} that are compiled, so it runs uncompiled: are there "
-                "gradients for other parameters at every step?",
+                f"this step is none of the {most} that are compiled, so it runs uncompiled: are "
+                "there gradients for other parameters at every step?",
                 stacklevel=2,
             )
             run(script.lines, entries, script.numbers)
