@@ -51,6 +51,7 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
         "--markdown", type=Path, metavar="FILE", help="put the tables between <!-- bench-... -->"
     )
     common.set_defaults(device="cpu", compile=False, dtype="float32", names=[], data_dir=None)
+    common.set_defaults(steps=None)
 
     def add(name: str, text: str, *measures: Callable[..., Result]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, parents=[common])
@@ -61,17 +62,22 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
     layers = add("layers", "layers, forward and backward, and their memory", _layers)
     rules = add("rules", "one step of the update rules", _rules)
     data = add("data", "images per second of the loaders", _data)
-    everything = add("all", "layers, rules and data", _layers, _rules, _data)
+    runs = add("runs", "whole trainings on MNIST, against other ways to them", _runs)
+    seeds = add("seeds", "accuracy and seconds of a configuration over its seeds", _seeds)
+    everything = add("all", "layers, rules, runs and data", _layers, _rules, _runs, _data)
     add("monitor", "what the monitors of a training cost", _monitor)
+    overhead = add("overhead", "what the training command adds to a step", _overhead)
     memory = add("memory", "whether a long training keeps its memory", _memory)
     for command in (layers, everything):
         command.add_argument("--device", default="cpu", help="cpu, cuda or mps; default: cpu")
         command.add_argument("--dtype", choices=DTYPES, default="float32", help="default: float32")
     for command in (layers, rules, everything):
         command.add_argument("--compile", action="store_true", help="torch.compile them as well")
-    for command, what in ((layers, "LAYER"), (rules, "RULE")):
+    for command, what in ((layers, "LAYER"), (rules, "RULE"), (runs, "RUN")):
         command.add_argument("names", nargs="*", metavar=what, help="default: all")
-    for command in (data, everything):
+    seeds.add_argument("config", help="such as configs/ch07/mnist_fast.yaml")
+    runs.add_argument("--steps", type=_rounds, help="at most so many of each; default: an epoch")
+    for command in (data, runs, seeds, overhead, everything):
         command.add_argument("--data-dir", help="folder that holds MNIST/raw; default: DLBOOK_DATA")
     memory.add_argument("--steps", type=_steps, default=20_000, help="default: 20000")
     memory.add_argument("--config", help="run to make; default: configs/ch07/digits_convnet.yaml")
@@ -136,7 +142,29 @@ def _rules(given: argparse.Namespace) -> Result:
 
     if unknown := sorted(set(given.names) - set(optim.RULES)):
         given.parser.error(f"no rule {', '.join(unknown)}: choose from {', '.join(optim.RULES)}")
-    return [], optim.table(given.names or optim.RULES, given.rounds or 21)
+    rounds, names = given.rounds or 21, given.names or optim.RULES
+    made = optim.measure(names, rounds, given.compile)
+    found = list(_watched(made, sum(map(len, map(optim.forms, names))), "Timing rules"))
+    return found, optim.table(found, rounds)
+
+
+def _runs(given: argparse.Namespace) -> Result:
+    from . import runs
+
+    if unknown := sorted(set(given.names) - set(runs.SUBJECTS)):
+        given.parser.error(f"no run {', '.join(unknown)}: choose from {', '.join(runs.SUBJECTS)}")
+    rounds, names = given.rounds or 3, given.names or list(runs.SUBJECTS)
+    made = runs.measure(names, rounds, given.data_dir, given.steps)
+    found = list(_watched(made, runs.processes(names, rounds), "Training"))
+    return found, runs.table(found, rounds)
+
+
+def _seeds(given: argparse.Namespace) -> Result:
+    from . import runs
+
+    made = runs.seeds(given.config, given.rounds or 10, given.data_dir)
+    found = list(_watched(made, given.rounds or 10, "Training"))
+    return found, runs.seeds_table(found)
 
 
 def _data(given: argparse.Namespace) -> Result:
@@ -152,6 +180,13 @@ def _monitor(given: argparse.Namespace) -> Result:
 
     found = monitor.measure(given.rounds or 5)
     return found, monitor.table(found)
+
+
+def _overhead(given: argparse.Namespace) -> Result:
+    from . import overhead
+
+    found = overhead.measure(data_dir=given.data_dir)
+    return found, overhead.table(found)
 
 
 def _memory(given: argparse.Namespace) -> Result:

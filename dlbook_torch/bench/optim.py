@@ -118,12 +118,7 @@ def measure(names: Sequence[str], rounds: int = 21, compiled: bool = True) -> It
             yield dict(rule=name, form=form, ratio=t.ratio, low=t.low, high=t.high, ms=t.ms)
 
 
-def table(names: Sequence[str], rounds: int = 21, compiled: bool = True) -> Table:
-    """Measure with one thread and show the figures."""
-    return shown(list(measure(names, rounds, compiled)), rounds)
-
-
-def shown(found: Sequence[Figures], rounds: int) -> Table:
+def table(found: Sequence[Figures], rounds: int) -> Table:
     """Of every form the ratio with its quartiles, and its milliseconds."""
     torch.set_num_threads(1)
     title = f"One step over ResNet-18, time to torch's, median of {rounds} on {machine()}"
