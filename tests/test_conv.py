@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlbook_torch import nn
 from dlbook_torch.models import DeepConvNet, SimpleConvNet
-from dlbook_torch.nn import conv_unfold, functional
+from dlbook_torch.nn import conv_unfold, conv_winograd, functional
 from dlbook_torch.nn.geometry import receptive_field
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import CASES
@@ -75,6 +75,26 @@ def test_memory_beside_the_results_does_not_grow_with_the_batch(name, shape, kwa
     gradients = [t.grad.untyped_storage().nbytes() for t in (x, *layer.parameters())]
     assert forward.peak - y.untyped_storage().nbytes() <= bound
     assert backward.peak - sum(gradients) <= bound
+
+
+def needed_beside_the_results(batch):
+    """Bytes that a convolution of many channels needs, forward and backward."""
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    x = torch.randn(batch, 16, 16, 16, requires_grad=True)
+    assert layer.algorithm(x) == "winograd"
+    with Memory() as forward:
+        y = layer(x)
+    dy = torch.randn_like(y)
+    with Memory() as backward:
+        y.backward(dy)
+    return forward.peak - y.untyped_storage().nbytes(), backward.peak - x.untyped_storage().nbytes()
+
+
+def test_memory_of_tiles_does_not_grow_with_the_batch():
+    sizes = zip(*map(needed_beside_the_results, (64, 256)), strict=True)
+    for few, many in sizes:
+        assert few == pytest.approx(many, rel=0.02)
+        assert few <= 6 * 4 * conv_winograd.PIECE
 
 
 def test_nothing_but_the_input_and_the_filters_is_kept_for_the_backward():

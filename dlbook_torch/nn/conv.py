@@ -4,7 +4,7 @@ Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L wi
 """
 
 from types import ModuleType
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -176,12 +176,16 @@ def steps(stride: Size, dilation: Size, rank: int) -> tuple[tuple[int, ...], tup
     return stride, dilation
 
 
-def _convolve(rank, x, weight, bias, stride, padding, dilation, groups) -> Tensor:
-    (x, weight, bias), context = cast_once(x, weight, bias)
+def _window(rank, x, weight, bias, stride, padding, dilation, groups) -> Window:
     check(x, weight, bias, groups, rank)
     stride, dilation = steps(stride, dilation, rank)
     kernel = tuple(weight.shape[2:])
-    window = Window(kernel, stride, margins(padding, kernel, stride, dilation), dilation)
+    return Window(kernel, stride, margins(padding, kernel, stride, dilation), dilation)
+
+
+def _convolve(rank, x, weight, bias, stride, padding, dilation, groups) -> Tensor:
+    (x, weight, bias), context = cast_once(x, weight, bias)
+    window = _window(rank, x, weight, bias, stride, padding, dilation, groups)
     batched = x.dim() == rank + 2
     x = x if batched else x.unsqueeze(0)
     way = way_of(x, weight, x.shape[2:], window, groups)
@@ -294,20 +298,23 @@ class _Conv(_ConvNd):
     """A convolution of any rank: pad, unless with zeros, and convolve."""
 
     def forward(self, input: Tensor) -> Tensor:
+        return _convolve(self.rank, *self._operands(input))
+
+    def algorithm(self, input: Tensor) -> str:
+        """The way that this input goes: one of the names that ``nn.algorithms`` takes."""
+        x, weight, *how = self._operands(input)
+        window = _window(self.rank, x, weight, *how)
+        x = x if x.dim() == self.rank + 2 else x.unsqueeze(0)
+        return way_of(x, weight, x.shape[2:], window, self.groups)
+
+    def _operands(self, input: Tensor) -> tuple[Any, ...]:
+        """What :func:`conv2d` takes."""
         padding: Size | str = self.padding
         if self.padding_mode != "zeros":
             around = margins(padding, self.kernel_size, self.stride, self.dilation)
             input, padding = extend(input, around, self.padding_mode), 0
-        return _convolve(
-            self.rank,
-            input,
-            self.weight,
-            self.bias,
-            self.stride,
-            padding,
-            self.dilation,
-            self.groups,
-        )
+        how = (self.stride, padding, self.dilation, self.groups)
+        return input, self.weight, self.bias, *how
 
 
 class Conv1d(_Conv):
@@ -334,8 +341,15 @@ class Conv2d(_Conv):
 
     (written for one group and no dilation). It is a cross-correlation: the filter is not flipped.
     Only the input and the filters are kept for the backward pass, which unfolds anew. Batches are
-    cut in pieces: beside its result a pass holds at most 12 MiB, or three times the columns of one
-    image.
+    cut in pieces, so that what a pass holds beside its result does not grow with them.
+
+    In float32 on a CPU the fastest of several ways is taken, by shape: ``pointwise`` for kernels of
+    one cell, ``winograd`` for square kernels of 2 to 5 on many channels, ``ones`` for short
+    columns, ``unfold`` for the rest; :meth:`algorithm` tells which. Inside ``with
+    nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where they
+    can; other types and devices, and what is compiled, always go the plain way, ``unfold``. All
+    are exact but ``winograd``, whose error is some 2e-6 of the largest answer: five times torch's,
+    and an infinite pixel makes a tile of answers NaN.
 
     Args:
         in_channels: C, channels of the image.
