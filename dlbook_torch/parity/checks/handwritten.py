@@ -24,7 +24,7 @@ _ELEMENTARY = {
     "clamp clamp_ clamp_min_ clamp_max_ maximum maximum_ minimum where copysign",
     "reduction": "all sum mean amax linalg_vector_norm",
     "matrix products": "mv mm bmm baddbmm",
-    "indexing": "index_select index_add gather scatter scatter_add masked_fill",
+    "indexing": "index_select index_add gather scatter scatter_add scatter_add_ masked_fill",
     "views": "view _unsafe_view expand permute transpose unsqueeze squeeze squeeze_ slice select "
     "split detach alias",
     "copies and constants": "clone copy_ fill_ _to_copy cat empty empty_like ones_like zeros_like "
