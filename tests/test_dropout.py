@@ -195,6 +195,9 @@ def test_channel_dropout_always_draws_torchs_mask(name):
     assert torch.equal(y, getattr(torch.nn, name)(0.3)(x))
 
 
+@pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)
 def test_compiled_dropout_is_one_graph_and_draws_as_torch_does():
     layer = torch.compile(nn.Dropout(0.3), fullgraph=True, backend="aot_eager")
     x = torch.ones(50, 3, requires_grad=True)

@@ -225,11 +225,13 @@ def half_of_the_units_are_dropped_only_on_average():
 )
 def p_is_the_probability_of_being_dropped():
     for p in (0.1, 0.9):
-        torch.manual_seed(0)
-        ours = nn.Dropout(p)(torch.ones(20000))
-        torch.manual_seed(0)
-        assert torch.equal(ours, torch.nn.Dropout(p)(torch.ones(20000)))
-        assert_close((ours == 0).double().mean().item(), p, rtol=0, atol=0.01)
+        for x in (torch.ones(20000, dtype=torch.float64), torch.ones(20000)):
+            torch.manual_seed(0)
+            ours = nn.Dropout(p)(x)
+            assert_close((ours == 0).double().mean().item(), p, rtol=0, atol=0.01)
+            if x.dtype == torch.float64:  # in float32 it draws faster, and another mask
+                torch.manual_seed(0)
+                assert torch.equal(ours, torch.nn.Dropout(p)(x))
 
 
 @note(
