@@ -426,7 +426,10 @@ def numels(entries):
 class Normed(optim.Optimizer):
     """A rule that looks at a parameter as a whole: the gradient over its length."""
 
+    calls = ()
+
     def update(self, w, g, state, group):
+        self.calls = [*self.calls, len(w.tensors)]
         state["sum"].add_(g)
         w.add_(g.each(lambda g: g / g.norm()), -1)
 
@@ -436,12 +439,17 @@ class Normed(optim.Optimizer):
 
 def test_rule_of_whole_parameters_is_neither_cut_nor_compiled(monkeypatch):
     monkeypatch.setattr(tensors, "LOAD", 16)
-    w = torch.zeros(100, requires_grad=True)
-    moved = Normed([w], maximize=False)
-    moved.compile()
-    w.grad = torch.ones(100)
-    moved.step()
-    assert_close(w.detach(), torch.full((100,), -0.1))
+    params = [torch.zeros(100, requires_grad=True) for _ in range(2)]
+    moved = Normed(params, maximize=False)
+    for compiling in (False, True):
+        if compiling:
+            moved.compile()
+        for w in params:
+            w.grad = torch.ones(100)
+        moved.step()
+    for w in params:
+        assert_close(w.detach(), torch.full((100,), -0.2))
+    assert moved.calls == [1, 1, 2]  # parameters: a group is asked for by compile() alone
 
 
 def compiled_run(steps, cut=None):
