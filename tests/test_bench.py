@@ -1,6 +1,5 @@
 """The measurements compare like with like."""
 
-import functools
 import gc
 import itertools
 import json
@@ -11,7 +10,8 @@ import pytest
 import torch
 
 from dlbook_torch.bench import cli, data, layers, memory, monitor, optim, peak, timing
-from dlbook_torch.parity.checks import tensors
+from dlbook_torch.optim import compiled
+from dlbook_torch.parity.checks import by_lines, tensors
 from tests import idx
 from tests.idx import use_mnist
 
@@ -51,11 +51,12 @@ def test_every_form_of_a_rule_takes_the_same_step(monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(optim, "parameters", parameters)
+    monkeypatch.setattr(compiled, "compiled", by_lines)
     start = parameters()
     for name in optim.RULES:
         made.clear()
-        for step in optim.contestants(name).values():
-            step()
+        for form in optim.forms(name, compiled=True):
+            optim.step(name, form)()
         assert len(made) in (5, 6), name  # not every rule of torch's has a fused form
         assert not torch.equal(made[0][0], start[0]), name
         for others in made[1:]:
@@ -67,15 +68,41 @@ def test_parameters_are_those_of_resnet18():
     assert (len(params), sum(p.numel() for p in params)) == (62, 11_689_512)
 
 
-def test_ratio_is_the_median_to_torchs_time_in_the_same_round(monkeypatch):
-    now, lasts = [0.0], {"torch": iter([9, 2, 4, 10]), "ours": iter([9, 1, 4, 30])}
-    monkeypatch.setattr(optim, "process_time", lambda: now[0])
+def test_rules_are_measured_in_every_form_against_torchs_default(monkeypatch):
+    class Clock:
+        """In place of a process: a step of ours takes half as long as one of torch's."""
 
-    def step(name):
-        now[0] += next(lasts[name])
+        def __init__(self, name, form):
+            self.seconds = 0.5 if form == "ours" else 1.0
 
-    steps = {name: functools.partial(step, name) for name in lasts}
-    assert optim.ratios(steps, rounds=3) == {"torch": 1.0, "ours": 1.0}  # of 1/2, 1 and 3
+        def __call__(self, times=1):
+            return times * self.seconds
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(optim, "Apart", Clock)
+    found = list(optim.measure(["SGD", "ASGD"], rounds=3))
+    assert [f["form"] for f in found if f["rule"] == "SGD"] == optim.forms("SGD")
+    of = {(f["rule"], f["form"]): f for f in found}
+    assert of["ASGD", "ours"] == dict(
+        rule="ASGD", form="ours", ratio=0.5, low=0.5, high=0.5, ms=500
+    )
+    assert of["SGD", "torch fused"]["ratio"] == 1
+    shown = optim.shown(found, 3)
+    assert [str(column.header) for column in shown.columns][:2] == ["rule", "torch, ms"]
+    ours = next(c for c in shown.columns if c.header == "ours")
+    assert list(ours.cells) == ["0.50 (0.50 to 0.50), 500.0"] * 2
+
+
+def test_step_is_timed_in_a_process_of_its_own():
+    with optim.Apart("SGD", "torch") as apart:
+        assert apart(2) > 0
+        assert apart.process.is_alive()
+    assert apart.process.exitcode == 0
 
 
 def test_cost_of_the_monitors_is_the_median_ratio_in_the_same_round():

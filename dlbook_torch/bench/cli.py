@@ -136,7 +136,11 @@ def _rules(given: argparse.Namespace) -> Result:
 
     if unknown := sorted(set(given.names) - set(optim.RULES)):
         given.parser.error(f"no rule {', '.join(unknown)}: choose from {', '.join(optim.RULES)}")
-    return [], optim.table(given.names or optim.RULES, given.rounds or 21)
+    names, rounds = given.names or optim.RULES, given.rounds or 21
+    total = sum(len(optim.forms(name, given.compile)) for name in names)
+    made = optim.measure(names, rounds, given.compile)
+    found = list(_watched(made, total, "Timing rules"))
+    return found, optim.shown(found, rounds)
 
 
 def _data(given: argparse.Namespace) -> Result:
