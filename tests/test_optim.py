@@ -1,5 +1,6 @@
 """Every update rule against its twin: every promise over every row of hyper-parameters."""
 
+import copy
 import re
 from functools import partial
 
@@ -8,6 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from dlbook_torch import nn, optim
+from dlbook_torch.optim import compiled, tensors
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import BAD_RULES, RULES, STRANGE
 from dlbook_torch.parity.promises import UPDATES, fullest, promised
@@ -158,7 +160,7 @@ def test_formula_is_called_once_for_all_that_are_alike(rule, monkeypatch):
 
     wide, single = torch.float64, torch.float32
     sizes = partial(calls, rule, monkeypatch)
-    assert sizes(params(wide, wide)) == [2]  # small ones
+    assert sizes(params(wide, wide)) == [2]
     assert sizes(params(wide, wide), foreach=False) == [1, 1]
     assert sizes(params(wide, wide), foreach=True) == [2]
     assert sizes(params(wide, single), foreach=True) == [1, 1]
@@ -397,3 +399,169 @@ def test_bfloat16_shrinks_by_the_whole_factor_in_the_group_form():
     if end(torch.optim) > 0.95:
         pytest.skip("torch's group form is repaired")
     assert end(torch.optim) == pytest.approx((0.8984375 / 0.9) ** 60, abs=0.02)
+
+
+@fullest_of_each
+def test_lines_of_the_formula_run_load_by_load(rule, monkeypatch):
+    params, parts = [torch.ones(n, requires_grad=True) for n in (2, 9, 2, 1, 3)], []
+    moved = rule.over(optim, params)
+    monkeypatch.setattr(tensors, "LOAD", 4)
+    monkeypatch.setattr(
+        optim.optimizer, "run", lambda script, entries, _: parts.append(numels(entries))
+    )
+    for _ in range(2):  # SGD has no velocity before the first
+        parts.clear()
+        for p in params:
+            p.grad = torch.ones_like(p)
+        moved.step()
+    assert parts == [[4], [4], [1], [2, 2], [1, 3]]  # 9 piece by piece, the others together
+
+
+def numels(entries):
+    """Of what goes through the formula together, the same of the gradient and the memory."""
+    (found,) = {tuple(t.numel() for t in entry.tensors) for entry in entries}
+    return list(found)
+
+
+class Normed(optim.Optimizer):
+    """A rule that looks at a parameter as a whole: the gradient over its length."""
+
+    calls = ()
+
+    def update(self, w, g, state, group):
+        self.calls = [*self.calls, len(w.tensors)]
+        state["sum"].add_(g)
+        w.add_(g.each(lambda g: g / g.norm()), -1)
+
+    def memory(self, w, group):
+        return {"step": self.scalar(0.0, w, group), "sum": torch.zeros_like(w)}
+
+
+def test_rule_of_whole_parameters_is_neither_cut_nor_compiled(monkeypatch):
+    monkeypatch.setattr(tensors, "LOAD", 16)
+    params = [torch.zeros(100, requires_grad=True) for _ in range(2)]
+    moved = Normed(params, maximize=False)
+    for compiling in (False, True):
+        if compiling:
+            moved.compile()
+        for w in params:
+            w.grad = torch.ones(100)
+        moved.step()
+    for w in params:
+        assert_close(w.detach(), torch.full((100,), -0.2))
+    assert moved.calls == [1, 1, 2]  # parameters: a group is asked for by compile() alone
+
+
+def compiled_run(steps, cut=None):
+    """A compiled Adam's parameters at the end; at ``cut`` another one takes over from its state."""
+    ws = [torch.linspace(-1, 1, 33).requires_grad_(), torch.ones(2, 2, requires_grad=True)]
+    kept = None
+    for step in range(steps):
+        if step in (0, cut):
+            moved = optim.Adam(ws, lr=0.1)
+            moved.compile()
+            schedule = torch.optim.lr_scheduler.StepLR(moved, 1, 0.9)
+            if kept:
+                moved.load_state_dict(kept[0])
+                schedule.load_state_dict(kept[1])
+        for place, w in enumerate(ws):
+            w.grad = checks.gradient(w, step, place)
+        moved.step()
+        schedule.step()
+        kept = copy.deepcopy((moved.state_dict(), schedule.state_dict()))
+    return ws
+
+
+def test_compiled_run_that_is_resumed_ends_at_the_same_bits():
+    assert_close(compiled_run(9, cut=5), compiled_run(9), rtol=0, atol=0)
+
+
+def stepping(monkeypatch, **options):
+    """A compiled Adam over two parameters, whose kernels are counted and not made."""
+    made = []
+
+    def kernel(*given):
+        made.append(given[1])
+        return checks.by_lines(*given)
+
+    monkeypatch.setattr(compiled, "compiled", kernel)
+    params = [torch.ones(3, requires_grad=True), torch.ones(2, 2, requires_grad=True)]
+    moved = optim.Adam(params, **options)
+    moved.compile()
+    return params, moved, made
+
+
+def test_kernel_is_made_anew_for_other_tensors_only(monkeypatch):
+    params, moved, made = stepping(monkeypatch)
+    across = torch.ones(2, 2).t().contiguous().t()
+    for g, kernels in ((torch.ones(2, 2), 1), (torch.ones(2, 2), 1), (across, 2), (None, 3)):
+        params[0].grad, params[1].grad = torch.ones(3), g
+        moved.param_groups[0]["lr"] *= 0.5
+        moved.step()
+        assert len(made) == kernels
+
+
+def test_steps_that_all_differ_run_uncompiled_from_some_number_on(monkeypatch):
+    monkeypatch.setattr(optim.optimizer, "LIMIT", 1)
+    (w, v), moved, made = stepping(monkeypatch, lr=0.1)
+    w.grad = torch.ones_like(w)
+    moved.step()
+    v.grad = torch.ones_like(v)
+    with pytest.warns(UserWarning, match="none of the 1 that were compiled"):
+        moved.step()
+    assert made == [1]
+    assert_close(w.detach(), torch.full((3,), 0.8))
+    assert_close(v.detach(), torch.full((2, 2), 0.9))
+
+
+def test_copy_of_a_compiled_rule_is_a_plain_one(monkeypatch):
+    (w, _), moved, made = stepping(monkeypatch)
+    twin = copy.deepcopy(moved)
+    (q, _) = twin.param_groups[0]["params"]
+    w.grad, q.grad = torch.ones(3), torch.ones(3)
+    twin.step()
+    assert not made
+    moved.step()
+    assert made == [1]
+    assert_close(w, q)
+    assert moved.state_dict()["param_groups"] == twin.state_dict()["param_groups"]
+
+
+@sparse
+def test_steps_that_cannot_be_compiled_go_on_as_ever(monkeypatch):
+    monkeypatch.setattr(compiled, "compiled", lambda *_: pytest.fail("compiled"))
+    for name, options, g in (
+        ("Adam", dict(capturable=True), torch.ones(3)),
+        ("Adagrad", {}, torch.ones(3).to_sparse()),
+        ("SGD", dict(momentum=0.9), torch.ones(3)),  # has no velocity yet
+    ):
+        ws = [torch.ones(3, requires_grad=True) for _ in range(2)]
+        for w, library in zip(ws, LIBRARIES, strict=True):
+            moved = getattr(library, name)([w], lr=0.1, **options if library is optim else {})
+            if library is optim:
+                moved.compile()
+            w.grad = g.clone()
+            moved.step()
+        assert_close(*ws)
+
+
+def test_compiling_a_recorded_step_leaves_its_derivative(monkeypatch):
+    monkeypatch.setattr(compiled, "compiled", lambda *_: pytest.fail("compiled"))
+    leaf, g = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    w = leaf.clone()
+    w.retain_grad()
+    moved = optim.SGD([w], lr=0.1, differentiable=True)
+    moved.compile()
+    w.grad = g
+    moved.step()
+    assert_close(torch.autograd.grad(w.sum(), g)[0], torch.full((3,), -0.1))
+
+
+def test_compiling_without_a_compiler_is_a_sentence(monkeypatch):
+    from torch._inductor import config, cpp_builder
+
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    cpp_builder.cpp_compiler_search.cache_clear()
+    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler.*CXX"):
+        optim.SGD([torch.ones(1, requires_grad=True)]).compile()
+    cpp_builder.cpp_compiler_search.cache_clear()

@@ -143,8 +143,9 @@ def _rules(given: argparse.Namespace) -> Result:
     if unknown := sorted(set(given.names) - set(optim.RULES)):
         given.parser.error(f"no rule {', '.join(unknown)}: choose from {', '.join(optim.RULES)}")
     rounds, names = given.rounds or 21, given.names or optim.RULES
+    total = sum(len(optim.forms(name, given.compile)) for name in names)
     made = optim.measure(names, rounds, given.compile)
-    found = list(_watched(made, sum(map(len, map(optim.forms, names))), "Timing rules"))
+    found = list(_watched(made, total, "Timing rules"))
     return found, optim.table(found, rounds)
 
 

@@ -25,7 +25,6 @@ FORMS: dict[str, tuple[Any, dict[str, Any]]] = {
     "torch foreach": (torch.optim, dict(foreach=True)),
     "torch fused": (torch.optim, dict(fused=True)),
     OURS: (optim, {}),
-    "ours foreach": (optim, dict(foreach=True)),
     COMPILED: (optim, {}),
 }
 Figures = dict[str, Any]
@@ -41,12 +40,13 @@ def parameters() -> list[Tensor]:
     return params
 
 
-def forms(name: str) -> list[str]:
+def forms(name: str, compiled: bool = False) -> list[str]:
     """What a rule is measured in; torch's own form stands there twice."""
     return [
         form
         for form, (library, more) in FORMS.items()
         if set(more) <= set(inspect.signature(getattr(library, name)).parameters)
+        and (compiled or form != COMPILED)
     ]
 
 
@@ -107,12 +107,11 @@ def _asked(call: Any, times: int) -> float:
     return seconds
 
 
-def measure(names: Sequence[str], rounds: int = 21, compiled: bool = True) -> Iterator[Figures]:
+def measure(names: Sequence[str], rounds: int = 21, compiled: bool = False) -> Iterator[Figures]:
     """Of every rule in every form: its time to torch's in the same round, and its time."""
     for name in names:
         with ExitStack() as stack:
-            wanted = [form for form in forms(name) if compiled or form != COMPILED]
-            apart = {form: stack.enter_context(Apart(name, form)) for form in wanted}
+            apart = {form: stack.enter_context(Apart(name, form)) for form in forms(name, compiled)}
             found = interleaved(apart, rounds, clock=_asked)
         for form, t in found.items():
             yield dict(rule=name, form=form, ratio=t.ratio, low=t.low, high=t.high, ms=t.ms)

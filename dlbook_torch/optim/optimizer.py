@@ -1,6 +1,7 @@
 """What every update rule shares (notes 6.1): the loop over groups, legal ranges, state layout."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from typing import Any, TypeAlias
 
@@ -9,7 +10,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from .compiled import LIMIT, Kernels, check_compiler
-from .tensors import Tensors, loads, pieces
+from .script import Script, run
+from .tensors import Tensors, loads
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Tensors]
@@ -39,9 +41,9 @@ class Optimizer(torch.optim.Optimizer):
     under torch's names, so a run passes between a rule and its twin in either direction, at any
     step.
 
-    * ``foreach``: whole groups at once. None decides as torch does: yes on a GPU, where it saves
-      launches, and no on a CPU. There what goes through the formula at once is about as much as a
-      core's cache holds: small parameters together, a big one piece by piece.
+    * ``foreach``: whole groups at once, which on a GPU saves launches. None decides: yes, but for
+      recorded steps. On a CPU a group goes through the formula in loads, small parameters together
+      and a big one piece by piece, so that the memory of what is made on the way is used again.
     * ``fused``: torch's one-kernel form; here the same as ``foreach``.
     * ``capturable``: the step counter stays a tensor beside its parameter and is never read as a
       number, so that a step can be recorded into a CUDA graph. Torch refuses it on a CPU.
@@ -100,9 +102,9 @@ class Optimizer(torch.optim.Optimizer):
 
         From now on all parameters of a group that are alike move in one kernel, which reads and
         writes every element once. The first step takes seconds for it; a schedule, a momentum that
-        cycles or a loaded state takes no more. The results are those of the plain step but for
-        rounding. Steps that are recorded or captured, sparse gradients, and what has no memory
-        (yet), go on as ever; so does a copy of this object.
+        cycles or a loaded state costs no more. Results are those of the plain step but for
+        rounding. Steps that are recorded or captured, that have sparse gradients or begin a
+        velocity, go on as ever; so does a copy of this object.
 
         Raises: RuntimeError if there is no C++ compiler for parameters on a CPU.
         """
@@ -114,7 +116,9 @@ class Optimizer(torch.optim.Optimizer):
         """Move ``w`` by its gradient ``g``, which may be a parameter of its own or many at once.
 
         ``state`` is what :meth:`memory` made of them; what is written to it is kept. Of a rule that
-        says it is ``ELEMENTWISE`` it may be a piece of a parameter that has its memory.
+        is ``ELEMENTWISE`` the formula may be written down instead (:class:`Script`) and run on
+        pieces of a parameter: it is to use the operations of :class:`Tensors` alone, and to count
+        in what ``SCALARS`` names.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update rule")
 
@@ -147,21 +151,23 @@ class Optimizer(torch.optim.Optimizer):
         return torch.tensor(value, dtype=dtype, device=w.device if beside else "cpu")
 
     def bundles(self, params: list[Tensor], group: Group) -> Iterator[list[Tensor]]:
-        """Lists of parameters that one call of the rule moves."""
+        """Lists of parameters that are alike, so that one call of the rule moves them."""
+        live = _live(group)
         together = group.get("foreach") or group.get("fused") or self._kernels is not None
-        if not together and (group.get("foreach") is False or group.get("differentiable")):
+        if group.get("foreach") is None and not group.get("differentiable"):
+            gpu = all(p.device.type in ("cuda", "xpu") for p in params)
+            together = together or gpu or (self.ELEMENTWISE and not live)
+        if not together:
             yield from ([p] for p in params)
             return
-        together = together or all(p.device.type in ("cuda", "xpu") for p in params)
-        live, alike = _live(group), dict[Any, list[Tensor]]()
+        alike: dict[Any, list[Tensor]] = {}
         for p in params:
             state = self.state.get(p) or {}
             names = [k for k, v in state.items() if v is not None]
             numbers = [] if live else [state[k].item() for k in self.SCALARS if k in names]
             kind = (p.dtype, p.device, p.grad is not None and p.grad.layout, *names, *numbers)
             alike.setdefault(kind, []).append(p)
-        for same in alike.values():
-            yield from [same] if together else loads(same)
+        yield from alike.values()
 
     def _init_group(self, group: Group, params: list[Tensor]) -> None:
         """List the parameters that have a gradient; those met first get their memory.
@@ -194,15 +200,8 @@ class Optimizer(torch.optim.Optimizer):
             k: Tensors(_real([s[k] for s in states])) for k, v in states[0].items() if v is not None
         }
         group = {k: _number(v, group, len(params)) for k, v in group.items() if k != "params"}
-        plain = not (torch.is_grad_enabled() or _live(group) or g.is_sparse)
-        if self.ELEMENTWISE and before and plain:
-            counters = {k: before.pop(k) for k in self.SCALARS if k in before}
-            if self._kernels is None:
-                for piece in pieces(w, g, before, counters):
-                    self._formula(*piece, group)
-            else:
-                most = LIMIT * len(self.param_groups)
-                self._kernels.move(self._formula, w, g, before, counters, group, most)
+        plain = self.ELEMENTWISE and not (_recording(group) or g.is_sparse)
+        if plain and self._by_lines(w, g, before, group):
             return
         state = dict(before)
         self._formula(w, g, state, group)
@@ -211,6 +210,26 @@ class Optimizer(torch.optim.Optimizer):
                 for p, t in zip(params, value.tensors, strict=True):
                     pairs = p.is_complex() and t.dim() > p.dim()
                     self.state[p][key] = torch.view_as_complex(t) if pairs else t
+
+    def _by_lines(self, w: Tensors, g: Tensors, state: State, group: Group) -> bool:
+        """Write the formula down, and run its lines load by load or compiled.
+
+        False, and nothing is done, where all is one load anyway or the formula adds to the memory.
+        """
+        counters = {k: state[k] for k in self.SCALARS if k in state}
+        memory = {k: v for k, v in state.items() if k not in counters}
+        entries = [w, g, *memory.values()]
+        parts = list(loads(entries)) if self._kernels is None else []
+        if self._kernels is None and not parts:
+            return False
+        script = Script(partial(self._formula, group=group), memory, counters)
+        if script.adds:
+            return False
+        if self._kernels is not None:
+            self._kernels.run(script, entries, LIMIT * len(self.param_groups))
+        for part in parts:
+            run(script, part, script.numbers)
+        return True
 
     def _formula(self, w: Tensors, g: Tensors, state: State, group: Group) -> None:
         """The rule with what all rules have beside it: the direction, and weight decay."""
@@ -233,6 +252,11 @@ def _penalised(w: Tensors, g: Tensors, group: Group) -> Tensors:
 def _live(group: Group) -> bool:
     """Whether a tensor is not to be read as a number: a step is being compiled or captured."""
     return torch.compiler.is_compiling() or bool(group.get("capturable"))
+
+
+def _recording(group: Group) -> bool:
+    """Whether a step is to be recorded in any way: by autograd, for a compiler or in a graph."""
+    return torch.is_grad_enabled() or _live(group)
 
 
 def _number(value: Any, group: Group, n: int) -> Any:

@@ -100,7 +100,7 @@ class Tensors:
         if isinstance(value, Tensors):
             return self.copy_(value)
         rounded = torch.tensor(value)  # to the default type, as torch keeps what it counts
-        return self.each(lambda t: t.fill_(rounded))
+        return self.copy_(Tensors([rounded] * len(self.tensors)))
 
     def add_(self, other: Scalar, alpha: Scalar = 1) -> "Tensors":
         if isinstance(alpha, Tensors):
@@ -175,43 +175,37 @@ def _plain(other: Scalar) -> Any:
     return [t.clone() for t in other.tensors] if torch.is_grad_enabled() else other.tensors
 
 
-def loads(params: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """As many parameters together as make about a load; a big one is alone."""
-    load: list[Tensor] = []
-    for p in params:
-        if load and sum(q.numel() for q in load) + p.numel() > LOAD:
-            yield load
-            load = []
-        load.append(p)
-    yield load
+def loads(entries: Sequence[Tensors]) -> Iterator[list[Tensors]]:
+    """Parameters on a CPU, and what belongs to each, in loads: small ones together, big ones cut.
 
-
-def pieces(
-    w: Tensors, g: Tensors, memory: dict[str, Tensors], counters: dict[str, Tensors]
-) -> Iterator[tuple[Tensors, Tensors, dict[str, Tensors]]]:
-    """A big parameter on a CPU in loads, with its gradient and its memory; all else as it is.
-
-    The cut goes along the memory, and is not made where the tensors do not lie there in the same
-    order. A load is a multiple of what a processor computes at once: a piece moves to the bits to
-    which it moves within the whole. All pieces but the last count on copies of the counters.
+    Nothing where they are no more than one load, or on a GPU. A big one is cut along the memory,
+    and is not where its tensors do not lie there in the same order. A load is a multiple of what a
+    processor computes at once: a piece moves to the bits to which it moves within the whole.
     """
-    size, total, lines = LOAD * torch.get_num_threads(), w.tensors[0].numel(), None
-    if len(w.tensors) == 1 and total > size and w.tensors[0].is_cpu:
-        lines = _lines([t.tensors[0] for t in (w, g, *memory.values())])
-    if lines is None:
-        yield w, g, counters | memory
+    params, size = entries[0].tensors, LOAD * torch.get_num_threads()
+    if not params[0].is_cpu or sum(w.numel() for w in params) <= size:
         return
-    sizes = [size] * (total // size) + [total % size] * (total % size > 0)
-    for i, cut in enumerate(zip(*(t.split_with_sizes(sizes) for t in lines), strict=True), start=1):
-        w, g, *states = (Tensors([t]) for t in cut)
-        own = counters if i == len(sizes) else {k: v.clone() for k, v in counters.items()}
-        yield w, g, own | dict(zip(memory, states, strict=True))
+    few, total = list[Sequence[Tensor]](), 0
+    for one in zip(*(entry.tensors for entry in entries), strict=True):
+        n = one[0].numel()
+        if n > size and (rows := _rows(one)):
+            sizes = [size] * (n // size) + [n % size] * (n % size > 0)
+            for cut in zip(*(row.split_with_sizes(sizes) for row in rows), strict=True):
+                yield [Tensors([t]) for t in cut]
+            continue
+        if few and total + n > size:
+            yield [Tensors(ts) for ts in zip(*few, strict=True)]
+            few, total = [], 0
+        few.append(one)
+        total += n
+    if few:
+        yield [Tensors(ts) for ts in zip(*few, strict=True)]
 
 
-def _lines(tensors: Sequence[Tensor]) -> list[Tensor] | None:
-    """Every tensor's elements in a row, as those of the first lie in memory; None if not all do."""
-    first = tensors[0]
+def _rows(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Each one's elements in a row, as the first's lie in memory; none if they do not all so."""
     if not all(t.is_contiguous() for t in tensors):
+        first = tensors[0]
         order = sorted(range(first.dim()), key=first.stride, reverse=True)
         tensors = [t.permute(order) for t in tensors]
-    return [t.view(-1) for t in tensors] if all(t.is_contiguous() for t in tensors) else None
+    return [t.view(-1) for t in tensors] if all(t.is_contiguous() for t in tensors) else []

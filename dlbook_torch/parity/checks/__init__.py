@@ -30,6 +30,7 @@ from .handwritten import Borrowings as Borrowings
 from .handwritten import Recorder as Recorder
 from .handwritten import handwritten as handwritten
 from .handwritten import operations as operations
+from .rule_kernel import by_lines as by_lines
 from .rule_kernel import in_pieces as in_pieces
 from .rule_kernel import kernel as kernel
 from .rule_state import copies_of_rule as copies_of_rule

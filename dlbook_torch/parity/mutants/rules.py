@@ -17,7 +17,7 @@ MUTANTS: list[Mutant] = [
         LAWS,
         ("sgd: uphill", "w.add_(g, -lr)", "w.add_(g, lr)"),
         ("sgd: the velocity is an average", '1 - group["dampening"]', "(1 - mu)"),
-        ("sgd: the velocity is forgotten", "v.mul_(mu).add_", "v.mul_(0).add_"),
+        ("sgd: the velocity is forgotten", "v.mul_add_(mu, ", "v.mul_add_(0.0, "),
         ("sgd: Nesterov as plain momentum", 'if group["nesterov"] else v', "if False else v"),
         ("sgd: dampening ignored", '1 - group["dampening"]', "1"),
         (
@@ -99,7 +99,7 @@ MUTANTS: list[Mutant] = [
             "torch.where(turn > 0, grow, torch.where(turn < 0, shrink",
             "torch.where(turn < 0, grow, torch.where(turn > 0, shrink",
         ),
-        ("rprop: steps into the turn", "torch.where(t < 0, 0.0, g)", "torch.where(t < 0, g, g)"),
+        ("rprop: steps into the turn", "torch.where(turn < 0, 0.0, g)", "g"),
         ("rprop: remembers the gradient of the turn", "before.copy_(g)", "pass"),
         ("rprop: no limits", '.clamp_(*group["step_sizes"])', ""),
         ("rprop: stays where the gradient is 0", "turn.where(turn != 0, 1.0)", "turn"),
@@ -391,8 +391,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "optimizer: complex numbers not as pairs",
-            "torch.view_as_real(t) if t.is_complex() else t",
-            "t",
+            "if tensors[0].is_complex() else tensors",
+            "if False else tensors",
         ),
     ),
     *mutants(
@@ -404,7 +404,7 @@ MUTANTS: list[Mutant] = [
             "False",
         ),
         ("optimizer: types mixed in one call", "kind = (p.dtype, p.device,", "kind = (p.device,"),
-        ("optimizer: counters that part are not told apart", "*state, *numbers)", "*state)"),
+        ("optimizer: counters that part are not told apart", "*names, *numbers)", "*names)"),
         (
             "optimizer: counters read while capturing",
             "if not _live(group):\n            return counters",
@@ -437,15 +437,19 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "optimizer: a buffer of None counts as one",
-            ".items() if v is not None}\n            numbers",
-            ".items()}\n            numbers",
+            "names = [k for k, v in state.items() if v is not None]",
+            "names = list(state)",
         ),
         (
             "optimizer: sparse gradients taken by all",
-            "if p.grad.is_sparse and not self.SPARSE:",
+            "if not self.SPARSE:",
             "if False:",
         ),
-        ("optimizer: weight decay of sparse gradients", "if g.tensors[0].is_sparse:", "if False:"),
+        (
+            "optimizer: weight decay of sparse gradients",
+            '.get("weight_decay", 0)) != 0:',
+            '.get("weight_decay", 0)) < 0:',
+        ),
         (
             "optimizer: counters of another type",
             "dtype if dtype == torch.float64 else torch.float32",
@@ -487,7 +491,7 @@ MUTANTS: list[Mutant] = [
             'group.get("foreach")',
         ),
         (
-            "optimizer: a CPU's default is the group form",
+            "optimizer: rules of whole parameters move groups",
             'p.device.type in ("cuda", "xpu")',
             "True",
         ),
@@ -545,12 +549,12 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "tensors: no bound from below",
-            "        torch._foreach_clamp_min_(self.tensors, low)\n",
+            "        torch._foreach_clamp_min_(self.tensors, _plain(low))\n",
             "",
         ),
         (
             "tensors: no bound from above",
-            "        torch._foreach_clamp_max_(self.tensors, high)\n",
+            "        torch._foreach_clamp_max_(self.tensors, _plain(high))\n",
             "",
         ),
     ),
@@ -566,6 +570,90 @@ MUTANTS: list[Mutant] = [
     *mutants(
         "optim/tensors.py",
         table("ASGD"),
-        ("tensors: a counter has more digits than torch's", "t.fill_(rounded)", "t.fill_(value)"),
+        (
+            "tensors: a counter has more digits than torch's",
+            "rounded = torch.tensor(value)",
+            "rounded = torch.tensor(value, dtype=torch.float64)",
+        ),
+    ),
+    *mutants(
+        "optim/tensors.py",
+        table("-SGD"),
+        (
+            "tensors: the step before is added, not the new gradient",
+            "torch.add(x, t, alpha=factor, out=t)",
+            "torch.add(t, x, alpha=factor, out=t)",
+        ),
+        (
+            "tensors: one pass whatever the weight",
+            "if not single or alpha != 1 or",
+            "if not single or",
+        ),
+    ),
+    *mutants(
+        "optim/tensors.py",
+        "test_optim.py -k 'pieces or load_by_load'",
+        (
+            "tensors: pieces are copies where the order differs",
+            "[t.view(-1) for t in tensors] if all(t.is_contiguous() for t in tensors) else []",
+            "[t.reshape(-1) for t in tensors]",
+        ),
+        ("tensors: the last load is left", "    if few:\n", "    if False:\n"),
+        ("tensors: a load of the others as well", "if few and total + n > size:", "if False:"),
+    ),
+    *mutants(
+        "optim/script.py",
+        "test_optim.py -k '(SGD or Adadelta or ASGD) and (script or pieces)'",
+        (
+            "script: what makes a new tensor writes to the old",
+            'operation.endswith("_") and operation[0] != "_"',
+            'operation.endswith("_")',
+        ),
+        (
+            "script: the operands the other way round",
+            "for value in given]",
+            "for value in given[::-1]]",
+        ),
+        (
+            "script: nothing is added",
+            "- set(memory) - set(counters)",
+            "& set(memory) & set(counters)",
+        ),
+    ),
+    *mutants(
+        "optim/compiled.py",
+        "test_optim.py -k 'script or made_anew or run_uncompiled or (Adamax and kernel)'",
+        (
+            "compiled: the numbers of the first step for ever",
+            "dict(zip(script.numbers, single, strict=True))",
+            "script.numbers",
+        ),
+        ("compiled: one kernel for all layouts", "*shapes, *strides)", "*shapes)"),
+        (
+            "compiled: numbers of half the digits",
+            "torch.float64 if first.dtype",
+            "torch.float32 if first.dtype",
+        ),
+        ("compiled: a new kernel at every step", "and len(self.made) >= most:", "and False:"),
+        (
+            "compiled: the first parameter alone",
+            "for i in range(count):",
+            "for i in range(1):",
+        ),
+    ),
+    *mutants(
+        "optim/optimizer.py",
+        "test_optim.py -k 'cannot_be_compiled or recorded_step or whole_parameters'",
+        (
+            "optimizer: captured steps are compiled",
+            "(_recording(group) or g.is_sparse)",
+            "g.is_sparse",
+        ),
+        (
+            "optimizer: sparse steps are compiled",
+            "(_recording(group) or g.is_sparse)",
+            "_recording(group)",
+        ),
+        ("optimizer: all rules by lines", "plain = self.ELEMENTWISE and not", "plain = not"),
     ),
 ]
