@@ -141,6 +141,8 @@ LARGE = [
     ("unfold", (64, 64, 5, 5), dict(kernel_size=3, padding=1)),  # more than half of 4 tiles unused
     ("unfold", (1, 64, 8, 8), dict(kernel_size=3, padding=1)),  # too few tiles
     ("unfold", (8, 256, 4, 4), dict(kernel_size=1)),
+    ("unfold", (1, 256, 17, 17), dict(kernel_size=1, stride=2)),
+    ("unfold", (1, 256, 16, 16), dict(kernel_size=1, padding=1)),
 ]
 
 

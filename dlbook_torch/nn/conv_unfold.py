@@ -83,7 +83,7 @@ def convolve_input(
 
 
 def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tensor:
-    """Dy times the columns, transposed, summed over the images."""
+    """The product of dy and the columns, transposed, summed over the images."""
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         columns = im2col(exact(part), window, side_by_side=True).flatten(1)

@@ -35,7 +35,7 @@ def im2col(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
 def windows(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
     """What :func:`im2col` copies: (N, C, *kernel, *positions), or with the images after the kernel.
 
-    The last axis but one to be slid along is a copy, the rest is a view of it.
+    What is left to copy is the step along the first axis, which is a view.
     """
     image = x.shape[2:]
     t = x

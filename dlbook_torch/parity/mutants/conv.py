@@ -6,11 +6,11 @@ MUTANTS: list[Mutant] = [
     *mutants(
         "nn/fold.py",
         quick("-Conv2d- or -Fold- or -Unfold-"),
-        ("col2im: = for +=", "padded[tap] += taps[:, :, k]", "padded[tap] = taps[:, :, k]"),
+        ("col2im: = for +=", "steps.add_(t.narrow", "steps.copy_(t.narrow"),
         (
             "unfold: kernel cells before channels",
-            "columns.unflatten(2, positions).unflatten(1, (channels, cells))",
-            "columns.unflatten(2, positions).unflatten(1, (cells, channels)).transpose(1, 2)",
+            "t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 2)",
+            "t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 1)",
         ),
         (
             "fold: gradient without the padding",
@@ -27,11 +27,6 @@ MUTANTS: list[Mutant] = [
         "nn/conv.py",
         quick("-Conv2d-"),
         (
-            "conv: the filter flipped",
-            "image, w = x.shape[2:], filters_of(weight, groups)",
-            "image, w = x.shape[2:], filters_of(weight.flip(-1), groups)",
-        ),
-        (
             "conv: strides of the axes swapped",
             "Window(kernel, stride, ",
             "Window(kernel, stride[::-1], ",
@@ -45,11 +40,6 @@ MUTANTS: list[Mutant] = [
             "conv: dilations of the axes swapped",
             "margins(padding, kernel, stride, dilation), dilation)",
             "margins(padding, kernel, stride, dilation), dilation[::-1])",
-        ),
-        (
-            "conv: groups mixed up among the filters",
-            "return exact(weight).flatten(1).unflatten(0, (groups, -1))",
-            "return exact(weight).flatten(1).unflatten(0, (-1, groups)).transpose(0, 1)",
         ),
         (
             "conv: bias gradient a mean over the images",
@@ -79,7 +69,21 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
-        "nn/conv.py",
+        "nn/conv_unfold.py",
+        quick("-Conv2d-"),
+        (
+            "conv: the filter flipped",
+            "image, w = x.shape[2:], filters_of(weight, groups)",
+            "image, w = x.shape[2:], filters_of(weight.flip(-1), groups)",
+        ),
+        (
+            "conv: groups mixed up among the filters",
+            "return exact(weight).flatten(1).unflatten(0, (groups, -1))",
+            "return exact(weight).flatten(1).unflatten(0, (-1, groups)).transpose(0, 1)",
+        ),
+    ),
+    *mutants(
+        "nn/conv_unfold.py",
         quick("pieces"),
         (
             "conv: chunking loses the last piece",
@@ -88,16 +92,16 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "conv: only the last piece counts for the filters",
-            "dw = reduce(torch.add, (",
+            "dw = reduce(Tensor.add_, (",
             "dw = reduce(lambda _, last: last, (",
         ),
     ),
     *mutants(
-        "nn/conv.py",
+        "nn/conv_unfold.py",
         "test_conv.py",
         (
             "conv: the whole batch unfolded at once",
-            "n = CHUNK_BYTES // max(1, numbers * wide_type(batches[0].dtype).itemsize)",
+            "n = room // max(1, numbers * wide_type(batches[0].dtype).itemsize)",
             "n = len(batches[0])",
         ),
         (
@@ -114,6 +118,107 @@ MUTANTS: list[Mutant] = [
             "conv: pieces of half precision added up in half precision",
             "(piece(*part).to(wide_type(x.dtype)) for part in parts)",
             "(piece(*part).to(x.dtype) for part in parts)",
+        ),
+    ),
+    *mutants(
+        "nn/conv.py",
+        "test_conv_ways.py -k 'taken or plain or asked or went or enlarged'",
+        (
+            "conv: short cuts in every type of number",
+            "if plain or x.dtype != torch.float32 or ",
+            "if plain or ",
+        ),
+        (
+            "conv: a way gone where it cannot be",
+            'if name == "unfold" or WAYS[name].suits(weight, window, groups) else',
+            "if True else",
+        ),
+        (
+            "conv: backward chooses its way anew",
+            'at_once = getattr(WAYS[ctx.how[0]], "gradients", None)',
+            'at_once = getattr(conv_ones, "gradients", None)',
+        ),
+        (
+            "conv: algorithm forgets the padding",
+            "x, weight, *how = self._operands(input)",
+            "x, weight, *how = input, *self._operands(input)[1:]",
+        ),
+    ),
+    *mutants(
+        "nn/conv_ones.py",
+        "test_conv_ways.py -k '(ones and (numbers or strided)) or at_once'",
+        (
+            "conv by ones: the bias counts twice",
+            "columns[-1:] = 1",
+            "columns[-1:] = 2",
+        ),
+        (
+            "conv by ones: unused rows of dy not cleared",
+            "d[:filters], d[filters:] = dpart.transpose(0, 1), 0",
+            "d[:filters], d[:1] = dpart.transpose(0, 1), 0",
+        ),
+        (
+            "conv by ones: the gradient of the bias is another weight's",
+            "t[-1].clone()",
+            "t[-2].clone()",
+        ),
+    ),
+    *mutants(
+        "nn/conv_pointwise.py",
+        "test_conv_ways.py -k '(pointwise and numbers) or told'",
+        (
+            "conv pointwise: the first image alone counts for the filters",
+            "x.flatten(2).mT).sum(0)",
+            "x.flatten(2).mT)[0]",
+        ),
+        (
+            "conv pointwise: strides ignored",
+            "cells = {*window.kernel, *window.stride}",
+            "cells = {*window.kernel}",
+        ),
+    ),
+    *mutants(
+        "nn/conv_winograd.py",
+        "test_conv_ways.py -k '(winograd and (numbers or channels_last or at_once)) or line or told'",
+        (
+            "winograd: tiles that overlap written over each other",
+            "return overlap(t, -2, 0, (t.shape[2] - 1) * m + len(t), m)",
+            "return overlap(t[:m], -2, 0, (t.shape[2] - 1) * m + len(t), m)",
+        ),
+        (
+            "winograd: rows and columns of the filters swapped",
+            "(g[None, :, :, None] * g[:, None, None, :])",
+            "(g[:, None, :, None] * g[None, :, None, :])",
+        ),
+        (
+            "winograd: the padding ignored",
+            "[before for before, _ in window.padding]",
+            "[0 for _ in window.padding]",
+        ),
+        (
+            "winograd: the padding after used before",
+            "[before for before, _ in window.padding]",
+            "[after for _, after in window.padding]",
+        ),
+        (
+            "winograd: one piece alone counts for the filters",
+            "dw[:] = [dw[0].add_(term) if dw else term]",
+            "dw[:] = [term]",
+        ),
+        (
+            "winograd: half of a large filter's points for all of them",
+            "for rows in self.g.split(self.step):",
+            "for rows in [self.g[: self.step]] * (SIDE**2 // self.step):",
+        ),
+        (
+            "winograd: the usual points, less exact",
+            "POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)",
+            "POINTS = (0, 1, -1, 4, -4)",
+        ),
+        (
+            "winograd: kernels slid two pixels at a time too",
+            "and window.stride == window.dilation == (1, 1)",
+            "and window.dilation == (1, 1)",
         ),
     ),
     *mutants(
@@ -187,8 +292,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "conv_transpose: bias forgotten",
-            "y = _ConvolveInput.apply(x, weight, bias, image, window, groups)",
-            "y = _ConvolveInput.apply(x, weight, None, image, window, groups)",
+            "y = _ConvolveInput.apply(x, weight, bias, image, way, window, groups)",
+            "y = _ConvolveInput.apply(x, weight, None, image, way, window, groups)",
         ),
         (
             "conv_transpose: output_size ignored",
