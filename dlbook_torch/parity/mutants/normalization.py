@@ -154,11 +154,6 @@ MUTANTS: list[Mutant] = [
             "square += _total_square(c)",
             "square = _total_square(c)",
         ),
-        (
-            "batch_norm: channels last taken for channels first",
-            "return x.movedim(1, -1).flatten(0, -2) if last else x.flatten(2)",
-            "return x.movedim(1, -1).flatten(0, -2) if x.dim() == 2 else x.flatten(2)",
-        ),
     ),
     *mutants(
         FILE,
