@@ -47,7 +47,7 @@ class Images(TensorDataModule):
     mean: tuple[float, ...]  # per channel, of the training images, where black is 0 and white 1
     std: tuple[float, ...]
     max_value = 255  # white
-    max_shift = 2
+    max_shift = 1
     train_images: int  # how many the official training set has
 
     def __init__(
@@ -116,7 +116,6 @@ class Digits(Images):
     mean = (0.3047,)
     std = (0.3758,)
     max_value = 16
-    max_shift = 1
     train_images = 1200
 
     def read(self, train: bool) -> tuple[Tensor, Tensor]:

@@ -90,6 +90,14 @@ class Supervised(L.LightningModule):
             {f"{split}_meters": self.make_meters() for split in SPLITS}
         )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes every hook's name here, fifty times a step; a Module then asks each time
+        # whether it is a parameter, a buffer or a module
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def make_meters(self) -> Any:
         """Return what is averaged over one split, by name."""
         return torch.nn.ModuleDict({"loss": Mean()})
