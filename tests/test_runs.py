@@ -157,7 +157,7 @@ data: {class_path: dlbook_torch.data.MNIST, init_args: {batch_size: 50, val_size
 
 
 def test_peers_take_turns_and_ratios_are_of_one_round(monkeypatch):
-    asked, speed = [], {"ours": [2.0, 8.0, 2.0], "theirs": [4.0, 8.0, 8.0]}
+    asked, speed = [], {"ours": [2.0, 8.0, 1.0], "theirs": [4.0, 8.0, 8.0]}
 
     def trained(args, data_dir=None, environment=None):
         who = args[0]
@@ -173,7 +173,7 @@ def test_peers_take_turns_and_ratios_are_of_one_round(monkeypatch):
     assert len(found) == runs.processes(["net"], 3)
     rows = list(zip(*(column.cells for column in runs.table(found, 3).columns), strict=True))
     assert rows[0][2:] == ("4.0", "8.0", "400.0", "1.00", "1.00", "1.5")
-    assert rows[1][2:] == ("16.0", "32.0", "1600.0", "0.50", "0.50", "1.5")  # of 1/2, 1, 1/4
+    assert rows[1][2:] == ("16.0", "32.0", "1600.0", "0.50", "0.50", "1.5")  # of 1/2, 1, 1/8
 
 
 def test_a_training_that_fails_says_why(tmp_path):

@@ -170,7 +170,7 @@ def test_compile_is_the_same_training_with_the_same_checkpoints(traced):
     found = []
     for compile in (False, True):
         L.seed_everything(0, verbose=False)
-        module, monitor = Classifier(net(0), compile=compile), NetworkMonitor(2)
+        module, monitor = Classifier(net(0), torch.optim.Adam, compile=compile), NetworkMonitor(2)
         trainer(monitor, Last(f"compiled={compile}")).fit(module, TwoLoaders())
         assert traced.frame_count > 0 or not compile
         grids = monitor.internals
@@ -182,6 +182,19 @@ def test_compile_is_the_same_training_with_the_same_checkpoints(traced):
     assert plain.keys() == compiled.keys()
     for name, weight in plain.items():
         torch.testing.assert_close(compiled[name], weight, msg=name)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_compile_reaches_the_rule(traced, compile):
+    made = []
+
+    class Rule(torch.optim.SGD):
+        def compile(self):
+            made.append(self)
+
+    module = Classifier(net(0), Rule, compile=compile)
+    trainer().fit(module, Blobs())
+    assert made == [module.optimizers().optimizer] * compile
 
 
 def test_the_origin_of_nan_is_found_in_a_compiled_network(traced):

@@ -59,8 +59,9 @@ class Supervised(L.LightningModule):
         lr_interval: the scheduler moves after every epoch or after every step.
         library: whose loss: handwritten or torch's.
         compile: let ``torch.compile`` make the network's forward and backward pass anew, at the
-            first step; ``"reduce-overhead"`` or another of its modes by name. The monitor of
-            layers then sees gradients, updates and weights, and no outputs.
+            first step, and the step of a handwritten rule; ``"reduce-overhead"`` or another of its
+            modes by name. The monitor of layers then sees gradients, updates and weights, and no
+            outputs.
     """
 
     loss: torch.nn.Module
@@ -83,6 +84,7 @@ class Supervised(L.LightningModule):
         )
         self.save_hyperparameters(ignore=objects, logger=False)
         self.net, self.optimizer = net, optimizer
+        self.compiled = bool(compile)
         if compile:
             net.compile(mode=None if compile is True else compile)  # in place: the keys stay
         self.lr_scheduler, self.lr_interval = lr_scheduler, lr_interval
@@ -180,6 +182,8 @@ class Supervised(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
+        if self.compiled and hasattr(optimizer, "compile"):  # torch's own have fused=True
+            optimizer.compile()
         if self.lr_scheduler is None:
             return optimizer
         scheduler = self._open_ends_filled(self.lr_scheduler)(optimizer)
@@ -214,7 +218,7 @@ class Classifier(Supervised):
         lr_interval: the scheduler moves after every epoch or after every step.
         label_smoothing: share of the target given to all classes alike (notes 4.3).
         library: whose loss: handwritten or torch's.
-        compile: let ``torch.compile`` make the network's forward and backward pass anew.
+        compile: let ``torch.compile`` make the network's passes and the rule's step anew.
 
     Raises: ValueError for a label_smoothing outside [0, 1].
     """
@@ -258,7 +262,7 @@ class Regressor(Supervised):
         lr_scheduler: called with the optimizer, or None for a constant rate.
         lr_interval: the scheduler moves after every epoch or after every step.
         library: whose loss: handwritten or torch's.
-        compile: let ``torch.compile`` make the network's forward and backward pass anew.
+        compile: let ``torch.compile`` make the network's passes and the rule's step anew.
     """
 
     def __init__(
