@@ -51,7 +51,7 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
         "--markdown", type=Path, metavar="FILE", help="put the tables between <!-- bench-... -->"
     )
     common.set_defaults(device="cpu", compile=False, dtype="float32", names=[], data_dir=None)
-    common.set_defaults(steps=None)
+    common.set_defaults(steps=None, figure=None)
 
     def add(name: str, text: str, *measures: Callable[..., Result]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, parents=[common])
@@ -66,6 +66,8 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
     seeds = add("seeds", "accuracy and seconds of a configuration over its seeds", _seeds)
     everything = add("all", "layers, rules, runs and data", _layers, _rules, _runs, _data)
     add("monitor", "what the monitors of a training cost", _monitor)
+    growth = add("growth", "time and memory as the work grows", _growth)
+    growth.add_argument("--figure", type=Path, metavar="FILE", help="draw them, as PNG")
     overhead = add("overhead", "what the training command adds to a step", _overhead)
     memory = add("memory", "whether a long training keeps its memory", _memory)
     for command in (layers, everything):
@@ -89,7 +91,11 @@ def parsed(args: Sequence[str] | None) -> argparse.Namespace:
 
 def _check_files(given: argparse.Namespace) -> None:
     """Before anything is measured: an hour may be lost."""
-    for option, file in (("--json", given.json), ("--markdown", given.markdown)):
+    for option, file in (
+        ("--json", given.json),
+        ("--markdown", given.markdown),
+        ("--figure", given.figure),
+    ):
         if file and (file.is_dir() or not file.parent.is_dir()):
             given.parser.error(f"{option} {file}: there can be no such file")
     if given.markdown and given.markdown.exists():
@@ -190,6 +196,17 @@ def _overhead(given: argparse.Namespace) -> Result:
     return found, overhead.table(found)
 
 
+def _growth(given: argparse.Namespace) -> Result:
+    from . import growth
+
+    rounds = given.rounds or 7
+    made = _watched(growth.measure(rounds), len(growth.points()), "Growing")
+    found = [figures for point in made for figures in point]
+    if given.figure:
+        growth.draw(found).savefig(given.figure, dpi=growth.DPI)
+    return found, growth.table(found, rounds)
+
+
 def _memory(given: argparse.Namespace) -> Result:
     from . import memory
 
@@ -199,7 +216,7 @@ def _memory(given: argparse.Namespace) -> Result:
     return found, memory.table(samples, size, given.steps, config)
 
 
-def _watched(found: Iterable[Figures], total: int, text: str) -> Iterable[Figures]:
+def _watched(found: Iterable[Any], total: int, text: str) -> Iterable[Any]:
     """With a progress bar, on the error stream: the tables may go into a file."""
     return track(found, text, total, console=Console(stderr=True), transient=True)
 

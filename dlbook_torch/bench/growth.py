@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from math import log, nan
-from pathlib import Path
 from statistics import linear_regression
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from .. import nn, optim
@@ -147,6 +144,7 @@ def memory_of(point: Point) -> dict[str, float]:
 
 def measure(rounds: int = 7) -> Iterator[list[Figures]]:
     """Time and memory of everybody at one size after the other."""
+    torch.set_num_threads(1)
     chosen = points()
     for point, memory in zip(chosen, apart(memory_of, chosen), strict=True):
         where = {"grows": point.grows, "size": point.size, "work": point.work}
@@ -180,15 +178,8 @@ def lines(found: Sequence[Figures]) -> dict[tuple[str, str], list[Figures]]:
     return result
 
 
-def table(figure: Path | None = None, rounds: int = 7) -> Table:
-    """Measure with one thread, draw where asked for, and tell the slopes."""
-    torch.set_num_threads(1)
-    made = track(
-        measure(rounds), "Growing", len(points()), console=Console(stderr=True), transient=True
-    )
-    found = [f for each in made for f in each]
-    if figure:
-        draw(found).savefig(figure, dpi=DPI)
+def table(found: Sequence[Figures], rounds: int) -> Table:
+    """The slopes, for the terminal."""
     title = f"Cost against work, median of {rounds} rounds on {machine()}"
     caption = f"a slope of 1: as fast as the work; over the {LAST} largest sizes"
     result = Table(title=title, caption=caption)
