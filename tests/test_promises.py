@@ -399,6 +399,16 @@ class AnotherGraphEveryStep(optim.Adamax):
         super().update(w, g.add(g, self.count / 2), state, group)
 
 
+class LooksAtTheWhole(optim.SGD):
+    def update(self, w, g, state, group):
+        super().update(w, g.each(lambda g: g / g.abs().max()), state, group)
+
+
+class AnotherKernelEveryStep(optim.Adamax):
+    def update(self, w, g, state, group):
+        super().update(w, g.each(lambda g: g.clone()), state, group)
+
+
 BROKEN_RULES = [
     ("float64-path", DriftsAlways),
     ("float32-path", DriftsAlways),
@@ -446,6 +456,10 @@ BROKEN_RULES = [
     ("handwritten-foreach", BorrowsTheKernel),
     ("compile", AnotherGraphEveryStep),
     ("compile-foreach", LooksAtItsNumbers),
+    ("pieces", LooksAtTheWhole),
+    ("script", KeepsItsFirstMomentum),
+    ("script", AnotherKernelEveryStep),
+    ("kernel", KeepsItsFirstBetas),
 ]
 RULE_PROMISES = {promise.name: promise for promise in promises.UPDATES}
 

@@ -214,7 +214,7 @@ class Optimizer(torch.optim.Optimizer):
     def _by_lines(self, w: Tensors, g: Tensors, state: State, group: Group) -> bool:
         """Write the formula down, and run its lines load by load or compiled.
 
-        False, and nothing is done, where all is one load anyway or the formula adds to the memory.
+        False, and nothing is done, where all are but a few loads or the formula adds to the memory.
         """
         counters = {k: state[k] for k in self.SCALARS if k in state}
         memory = {k: v for k, v in state.items() if k not in counters}

@@ -86,7 +86,7 @@ class RAdam(Optimizer):
 
         m.lerp_(g, 1 - beta1)
         v.mul_(beta2).addcmul_(g, g, 1 - beta2)
-        step = m / (1 - beta1**t) * lr
+        step = (m / (1 - beta1**t)).mul_(lr)
         limit = 2 / (1 - beta2) - 1
         rho = limit - 2 * t * beta2**t / (1 - beta2**t)
         r2 = (rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)
@@ -98,7 +98,7 @@ class RAdam(Optimizer):
 
 
 def _scaled(step: Tensors, v: Tensors, r2: Any, correction: Any, eps: float) -> Tensors:
-    return step * (correction**0.5 / v.sqrt().add_(eps)) * r2**0.5
+    return (step * (correction**0.5 / v.sqrt().add_(eps))).mul_(r2**0.5)
 
 
 def _where_above_5(scaled: Tensor, rho: Tensor, plain: Tensor) -> Tensor:

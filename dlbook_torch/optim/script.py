@@ -36,6 +36,7 @@ class Script:
         state: dict[str, Any] = {**counters, **{name: self.symbol() for name in memory}}
         formula(w, g, state)
         self.adds = set(state) - set(memory) - set(counters)  # to the memory
+        self.done = self._done(entries=2 + len(memory))
 
     def symbol(self) -> "Symbol":
         """A new one, for an entry or a result."""
@@ -47,6 +48,12 @@ class Script:
         result = given[0] if operation.endswith("_") and operation[0] != "_" else self.symbol()
         self.lines.append((operation, result.place, *operands))
         return result
+
+    def _done(self, entries: int) -> list[list[int]]:
+        """Of every line what it makes or uses for the last time, so that its memory is free."""
+        made = {line[1] for line in self.lines if line[1] >= entries}
+        last = {place: i for i, line in enumerate(self.lines) for place in line[1:]}
+        return [[p for p in made if last[p] == i] for i in range(len(self.lines))]
 
     def _place(self) -> int:
         self.places += 1
@@ -84,5 +91,7 @@ for _name, _what in vars(Tensors).items():
 def run(script: Script, entries: Sequence[Tensors], numbers: Mapping[int, Any]) -> None:
     """Do what is written: to parameters, their gradients and their memory."""
     known = {**script.functions, **numbers, **dict(enumerate(entries))}
-    for operation, result, *operands in script.lines:
+    for (operation, result, *operands), done in zip(script.lines, script.done, strict=True):
         known[result] = getattr(Tensors, operation)(*[known[place] for place in operands])
+        for place in done:
+            del known[place]

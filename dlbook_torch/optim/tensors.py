@@ -13,6 +13,7 @@ HALF = (torch.float16, torch.bfloat16)
 # in memory that was just used; for a tensor of megabytes the system is asked for new pages, and to
 # get them costs as much as to compute.
 LOAD = 2**18
+FEW = 4  # loads that are not worth the effort
 
 
 class Tensors:
@@ -178,12 +179,12 @@ def _plain(other: Scalar) -> Any:
 def loads(entries: Sequence[Tensors]) -> Iterator[list[Tensors]]:
     """Parameters on a CPU, and what belongs to each, in loads: small ones together, big ones cut.
 
-    Nothing where they are no more than one load, or on a GPU. A big one is cut along the memory,
+    Nothing where they are but a few loads, or on a GPU. A big one is cut along the memory,
     and is not where its tensors do not lie there in the same order. A load is a multiple of what a
     processor computes at once: a piece moves to the bits to which it moves within the whole.
     """
     params, size = entries[0].tensors, LOAD * torch.get_num_threads()
-    if not params[0].is_cpu or sum(w.numel() for w in params) <= size:
+    if not params[0].is_cpu or sum(w.numel() for w in params) <= FEW * size:
         return
     few, total = list[Sequence[Tensor]](), 0
     for one in zip(*(entry.tensors for entry in entries), strict=True):

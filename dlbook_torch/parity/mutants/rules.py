@@ -339,9 +339,9 @@ MUTANTS: list[Mutant] = [
         LAWS,
         ("radam: trusts its scale at once", "elif rho > 5:", "elif rho > 0:"),
         ("radam: never trusts its scale", "elif rho > 5:", "elif rho > 1e9:"),
-        ("radam: no rectification", "* r2**0.5", "* 1"),
-        ("radam: rectified by the square", "* r2**0.5", "* r2"),
-        ("radam: m not corrected", "m / (1 - beta1**t) * lr", "m * lr"),
+        ("radam: no rectification", ".mul_(r2**0.5)", ""),
+        ("radam: rectified by the square", ".mul_(r2**0.5)", ".mul_(r2)"),
+        ("radam: m not corrected", "(m / (1 - beta1**t)).mul_(lr)", "m * lr"),
         ("radam: a limit of one less", "2 / (1 - beta2) - 1", "2 / (1 - beta2)"),
     ),
     *mutants(
