@@ -32,10 +32,10 @@ class _SumPooling(Function):
 
     @staticmethod
     def backward(ctx, dy):
-        return _SpreadPooling.apply(dy, ctx.image, ctx.window), None
+        return SpreadPooling.apply(dy, ctx.image, ctx.window), None
 
 
-class _SpreadPooling(Function):
+class SpreadPooling(Function):
     """Add every value to all pixels of its window: the adjoint of :class:`_SumPooling`."""
 
     generate_vmap_rule = True
@@ -54,7 +54,7 @@ class _SpreadPooling(Function):
                 else:
                     dx[tap] = dy
             dy = dx
-        return dy[window.inside(image)]
+        return dy if tuple(padded) == tuple(image) else dy[window.inside(image)]
 
     @staticmethod
     def setup_context(ctx, inputs, dx):

@@ -89,8 +89,10 @@ def innermost(x: Tensor, rank: int) -> int:
 def blank(x: Tensor, image: Image) -> Tensor:
     """Images of another size, not yet written; channels stay last in memory if x has them so."""
     shape, inner = [*x.shape[: -len(image)], *image], innermost(x, len(image))
+    if inner == -1:
+        return x.new_empty(shape)
     shape.append(shape.pop(inner))
-    return x.new_empty(shape).movedim(-1, inner)
+    return torch.empty_like(x.new_empty(shape).movedim(-1, inner))  # no view
 
 
 def full(x: Tensor, image: Image, value: float) -> Tensor:
@@ -233,7 +235,7 @@ class MaxPooling(OfImages):
             y, cell = _maxima(surround(x, window, lowest), window, image)
             cell = cell.expand(y.shape).to(_count(window))
         else:
-            y = torch.empty_like(blank(x, window.positions(image)))
+            y = blank(x, window.positions(image))
             cell = torch.empty_like(y, dtype=_count(window))
             for images, *results in pieces(x, y, cell):
                 found = _maxima_by_axes(surround(images, window, lowest), window, image)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from .average_pooling import SpreadPooling
+from .geometry import Window
+
 Factor = float | tuple[float, ...]
 Size = int | tuple[int, ...]
 # An image is resized along one axis after the other. A tap says which pixel every new pixel looks
@@ -167,6 +170,23 @@ def _sizes(
     return sizes, (None,) * rank if recompute_scale_factor else each
 
 
+def _times(
+    image: Sequence[int], sizes: Sequence[int], factors: Sequence[float | None]
+) -> tuple[int, ...]:
+    """How often every pixel is copied along each axis, if alike and torch's rounding cannot matter.
+
+    So it is for powers of two. Then the copies are the adjoint of the sum over a box.
+    """
+    if torch.compiler.is_exporting():  # for images of any size
+        return ()
+    times = tuple(m // n for m, n in zip(sizes, image, strict=True))
+    even = all(
+        m == k * n and k & (k - 1) == 0 and factor in (None, k)
+        for m, n, k, factor in zip(sizes, image, times, factors, strict=True)
+    )
+    return times if even else ()
+
+
 def interpolate(
     input: Tensor,
     size: Size | None = None,
@@ -200,6 +220,9 @@ def interpolate(
     if not x.is_floating_point() and x.dtype != torch.uint8:
         raise NotImplementedError(f"expected floating-point numbers or bytes, got {x.dtype}")
     taps = ANTIALIASED[mode] if antialias else TAPS[mode]
+    if mode == "nearest" and (times := _times(x.shape[2:], sizes, factors)):
+        boxes = Window(times, times, ((0, 0),) * len(times), (1,) * len(times))
+        return SpreadPooling.apply(x, sizes, boxes)
     copies = mode.startswith("nearest") or x.dtype in (torch.float64, torch.float32)
     y = x if copies else x.float()  # sums of narrow numbers are made wide, as in torch
     axes = enumerate(zip(x.shape[2:], sizes, factors, strict=True), start=2)

@@ -68,6 +68,11 @@ MUTANTS: list[Mutant] = [
             "start, end = i * n // m, i * n // m + 1",
         ),
         (
+            "interpolate: equal copies whatever the factor",
+            "k & (k - 1) == 0 and factor in (None, k)",
+            "k & (k - 1) == 0",
+        ),
+        (
             "interpolate: antialias forgotten",
             "taps = ANTIALIASED[mode] if antialias else TAPS[mode]",
             "taps = TAPS[mode]",
