@@ -1,11 +1,8 @@
 """Digits, MNIST, Fashion-MNIST and CIFAR-10, decoded once and kept as bytes."""
 
 from abc import abstractmethod
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision import datasets
@@ -119,12 +116,11 @@ class Digits(Images):
     train_images = 1200
 
     def read(self, train: bool) -> tuple[Tensor, Tensor]:
-        package = find_spec("sklearn")  # not imported: that takes a second
-        if package is None or package.origin is None:
-            raise RuntimeError("the digits are in a file of scikit-learn, which is not installed")
-        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
-        rows = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.uint8))
-        x, t = rows[:, :-1].unflatten(1, self.shape), rows[:, -1].long()
+        from sklearn.datasets import load_digits  # takes a second
+
+        images, labels = load_digits(return_X_y=True)
+        x = torch.from_numpy(images).to(torch.uint8).unflatten(1, self.shape)
+        t = torch.from_numpy(labels).long()
         order = stratified_order(t)
         part = order[: self.train_images] if train else order[self.train_images :]
         return x[part], t[part]

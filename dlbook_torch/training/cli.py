@@ -62,10 +62,7 @@ def main(args: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # a path may be no text
     try:
         check_config_files(args)
-        from .lean import load_torchmetrics  # takes seconds, so only now
-
-        load_torchmetrics()
-        from .run import run
+        from .run import run  # takes seconds, so only now
 
         run(["--help" if arg == "--help_all" else arg for arg in args])
     except (UsageError, RunFailed) as error:
