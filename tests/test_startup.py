@@ -16,7 +16,7 @@ import pytest
         (  # all that a run of the digits loads before its first step, but for the logger
             "import dlbook_torch.training.run, dlbook_torch.data;"
             "dlbook_torch.data.Digits().read(True)",
-            {"torchaudio", "pandas", "matplotlib.pyplot", "torch._inductor.ir"},
+            {"torchaudio", "pandas", "torch._inductor.ir"},
         ),
     ],
     ids=["help", "run"],
