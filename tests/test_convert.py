@@ -178,6 +178,7 @@ class Square(torch.nn.Linear):
 
     def reset_parameters(self):
         torch.nn.init.eye_(self.weight)
+        torch.nn.init.ones_(self.bias)
 
     def extra_repr(self):
         return f"{self.in_features}"

@@ -557,11 +557,12 @@ def test_compiling_a_recorded_step_leaves_its_derivative(monkeypatch):
     assert_close(torch.autograd.grad(w.sum(), g)[0], torch.full((3,), -0.1))
 
 
-def test_compiling_without_a_compiler_is_a_sentence(monkeypatch):
+def test_compiling_without_a_compiler_is_a_sentence():
     from torch._inductor import config, cpp_builder
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    moved = optim.SGD([torch.ones(1, requires_grad=True)])
     cpp_builder.cpp_compiler_search.cache_clear()
-    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler.*CXX"):
-        optim.SGD([torch.ones(1, requires_grad=True)]).compile()
+    without = config.patch({"cpp.cxx": ("no-such-compiler",)})
+    with without, pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler.*CXX"):
+        moved.compile()
     cpp_builder.cpp_compiler_search.cache_clear()

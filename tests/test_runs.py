@@ -1,7 +1,10 @@
 """The peers of whole trainings are the same network, and what they are charged for is theirs."""
 
 import json
+import subprocess
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +14,7 @@ from torch.nn import functional as F
 from dlbook_torch import models
 from dlbook_torch.bench import overhead, runs
 from dlbook_torch.bench.peers import __main__ as child
-from dlbook_torch.bench.peers import book, examples, files, loops
-from dlbook_torch.bench.peers.clock import Clock, used
+from dlbook_torch.bench.peers import book, clock, examples, files, loops
 
 from .idx import use_mnist
 
@@ -107,22 +109,31 @@ def test_the_examples_network_has_the_published_size():
     assert sum(p.numel() for p in examples.network().parameters()) == 1_199_882
 
 
-def test_a_clock_tells_training_from_what_lies_beside_it():
-    def busy(seconds):
-        end = time.process_time() + seconds
-        while time.process_time() < end:
-            pass
+def test_a_clock_tells_training_from_what_lies_beside_it(monkeypatch):
+    now = {"cpu": 3.0, "wall": 100.0}
+    monkeypatch.setattr(clock, "used", lambda: now["cpu"])
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: now["wall"]))
 
-    clock = Clock()
-    before = used()
-    clock.repeat(lambda: busy(0.01), 5)
-    busy(0.1)
-    times = clock.times()
-    assert times["steps"] == 5
-    assert 0.05 <= times["cpu"] < 0.09
-    assert times["wall"] >= 0.05
-    assert times["startup_cpu"] >= before > 0
-    assert times["rest_cpu"] >= 0.1
+    def spend(cpu=0.01, wall=0.02):
+        now["cpu"] += cpu
+        now["wall"] += wall
+
+    watch = clock.Clock()
+    watch.repeat(spend, 5)
+    spend(0.1, 0.3)
+    watch.repeat(spend, 2)
+    spend(0.2, 0.4)
+    times = dict(steps=7, wall=0.14, cpu=0.07, startup_cpu=3, rest_cpu=0.3)
+    assert watch.times() == pytest.approx(times)
+
+
+def test_time_of_the_processor_is_this_process_s_and_its_children_s():
+    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    before, end = clock.used(), time.process_time() + 0.1
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    while time.process_time() < end:
+        pass
+    assert clock.used() - before >= 0.29
 
 
 SMALL = [peer for peer in runs.SUBJECTS["convnet"] if not peer.environment]
