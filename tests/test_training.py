@@ -198,7 +198,7 @@ def test_compile_reaches_the_rule(traced, compile):
 
 
 def test_the_origin_of_nan_is_found_in_a_compiled_network(traced):
-    module = Classifier(net(0), compile=True)
+    module = Classifier(net(0), torch.optim.Adam, compile=True)
     blobs = Blobs()
     blobs.x[:] = float("inf")
     with pytest.raises(NotFinite, match=r"that is not finite is that of net\.layers\.0"):
