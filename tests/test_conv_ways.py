@@ -27,12 +27,11 @@ def wide(name, shape, **kwargs):
 
 ROWS = [case for case in CASES if "Conv" in case.name and 0 not in case.shape] + [
     wide("Conv2d", (3, 2, 9, 11), padding=1),
-    wide("Conv2d", (2, 2, 8, 6), kernel_size=5, padding=(2, 0)),
+    wide("Conv2d", (2, 2, 8, 6), padding=(2, 0)),
     wide("Conv2d", (2, 2, 9, 7), kernel_size=4, padding="same"),
-    wide("Conv2d", (2, 2, 11, 12), kernel_size=2, padding=2),
+    wide("Conv2d", (2, 2, 11, 12), kernel_size=4, padding=2),
     wide("ConvTranspose2d", (2, 2, 5, 6), padding=1),
-    wide("ConvTranspose2d", (2, 2, 5, 6), kernel_size=5),
-    wide("Conv3d", (2, 2, 3, 4, 3), kernel_size=1),
+    wide("ConvTranspose2d", (2, 2, 5, 6), kernel_size=4),
 ]
 
 
@@ -43,8 +42,8 @@ def can_go(way, case):
         return False
     steps, sizes = {*layer.stride, *layer.dilation}, {*layer.kernel_size}
     if way == "winograd":
-        return layer.rank == 2 and steps == {1} and len(sizes) == 1 and 2 <= min(sizes) <= 5
-    return way == "ones" or steps | sizes == {1}
+        return layer.rank == 2 and steps == {1} and len(sizes) == 1 and sizes <= {3, 4}
+    return way == "ones"
 
 
 @pytest.fixture
@@ -128,12 +127,12 @@ def errors(layer, inputs, dy):
 LARGE = [
     ("winograd", (8, 64, 18, 18), dict(kernel_size=3, padding=1)),
     ("winograd", (32, 256, 8, 8), dict(kernel_size=3, padding=1)),
-    ("winograd", (16, 16, 14, 14), dict(kernel_size=5, padding=2)),
-    ("winograd", (16, 32, 15, 15), dict(kernel_size=2)),
     ("winograd", (16, 32, 15, 15), dict(kernel_size=4)),
     ("ones", (64, 1, 28, 28), dict(kernel_size=5)),
     ("ones", (4, 3, 40, 40), dict(kernel_size=7, stride=2, padding=3)),
-    ("pointwise", (8, 64, 16, 16), dict(kernel_size=1)),
+    ("ones", (8, 64, 16, 16), dict(kernel_size=1)),
+    ("unfold", (16, 16, 14, 14), dict(kernel_size=5, padding=2)),
+    ("unfold", (16, 64, 15, 15), dict(kernel_size=2)),
     ("unfold", (8, 64, 16, 16), dict(kernel_size=3, stride=2)),
     ("unfold", (8, 64, 16, 16), dict(kernel_size=3, groups=2)),
     ("unfold", (8, 64, 16, 16), dict(kernel_size=(3, 2))),
@@ -167,7 +166,7 @@ def test_what_is_not_float32_in_memory_goes_the_plain_way(way, shape, how):
 
 @pytest.mark.parametrize("way", SHORT_CUTS)
 def test_a_way_that_is_asked_for_is_gone_where_it_can_be(way):
-    can = nn.Conv2d(2, 3, 1 if way == "pointwise" else 3)
+    can = nn.Conv2d(2, 3, 3)
     cannot = nn.Conv2d(2, 4, 3, groups=2)
     x = torch.randn(2, 2, 6, 6)
     with nn.algorithms(convolution=way):
@@ -175,14 +174,14 @@ def test_a_way_that_is_asked_for_is_gone_where_it_can_be(way):
 
 
 def test_padded_by_another_rule_the_enlarged_image_counts():
-    layer = nn.Conv2d(3, 4, 1, padding=2, padding_mode="reflect")
-    assert layer.algorithm(torch.randn(1, 3, 13, 13)) == "pointwise"
-    assert layer.algorithm(torch.randn(1, 3, 9, 9)) == "ones"
+    layer = nn.Conv2d(16, 8, 3, padding=2, padding_mode="reflect")
+    assert layer.algorithm(torch.randn(1, 16, 28, 28)) == "winograd"
+    assert layer.algorithm(torch.randn(1, 16, 26, 26)) == "ones"
 
 
 @pytest.mark.parametrize("way", SHORT_CUTS)
 def test_backward_goes_the_way_that_forward_went(way, monkeypatch):
-    layer, x = nn.Conv2d(2, 3, 1 if way == "pointwise" else 3), torch.randn(2, 2, 6, 6)
+    layer, x = nn.Conv2d(2, 3, 3), torch.randn(2, 2, 6, 6)
     with nn.algorithms(convolution=way):
         y = layer(x.requires_grad_())
     gone = []
@@ -200,7 +199,7 @@ def test_backward_goes_the_way_that_forward_went(way, monkeypatch):
 @pytest.mark.parametrize("needed", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)], ids=str)
 def test_gradients_at_once_are_those_that_can_be_differentiated(way, needed, forced):
     gone = forced(way)
-    layer = nn.Conv2d(2, 3, 1 if way == "pointwise" else 3).double()
+    layer = nn.Conv2d(2, 3, 3).double()
     x = torch.randn(3, 2, 7, 6).double()
     for t, wanted in zip((x, layer.weight, layer.bias), needed, strict=True):
         t.requires_grad_(bool(wanted))
@@ -213,7 +212,7 @@ def test_gradients_at_once_are_those_that_can_be_differentiated(way, needed, for
     assert set(gone) == {way}
 
 
-@pytest.mark.parametrize("r", [2, 3, 4, 5])
+@pytest.mark.parametrize("r", [3, 4])
 def test_matrices_of_winograd_slide_a_filter_along_a_line(r):
     a, b, _ = conv_winograd.MATRICES[r]
     g = torch.tensor([[p**i for i in range(r)] for p in conv_winograd.POINTS] + [[0.0] * r])
@@ -225,7 +224,7 @@ def test_matrices_of_winograd_slide_a_filter_along_a_line(r):
 
 
 def test_an_infinite_pixel_stays_in_its_tile():
-    layer, x = nn.Conv2d(16, 16, 3), torch.randn(4, 16, 14, 14)
+    layer, x = nn.Conv2d(16, 16, 3), torch.randn(8, 16, 14, 14)
     assert layer.algorithm(x) == "winograd"
     x[0, 3, 5, 5] = torch.inf
     bad = ~layer(x).isfinite()

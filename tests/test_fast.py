@@ -5,12 +5,14 @@ from threading import Thread
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from dlbook_torch import nn
 from dlbook_torch.nn import _fast
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import activation, normalization
 from dlbook_torch.parity.cases.base import IMAGE, ROW
+from dlbook_torch.parity.checks.handwritten import ELEMENTARY, operations
 
 CASES = [*activation.CASES, *(c for c in normalization.CASES if c.name != "SyncBatchNorm")]
 ELEMENTWISE = [c for c in activation.CASES if c.shape == ROW and "dim" not in c.kwargs]
@@ -122,13 +124,85 @@ def test_plain_formula_runs_in_double_precision_and_where_somebody_looks_on():
         assert seen == [False, False]
 
 
-def test_every_thread_has_a_scratch_of_its_own():
-    mine = _fast.scratch(torch.empty(2, 3)).fill_(1)
+def test_every_thread_and_every_use_has_a_scratch_of_its_own():
+    scratch = torch.no_grad()(_fast.scratch)  # a new thread records
+    mine = scratch(torch.empty(2, 3)).fill_(1)
     other = []
-    thread = Thread(target=lambda: other.append(_fast.scratch(torch.empty(2, 3)).fill_(2)))
+    thread = Thread(target=lambda: other.append(scratch(torch.empty(2, 3)).fill_(2)))
     thread.start()
     thread.join()
     assert mine.unique().tolist() == [1]
-    assert mine.data_ptr() != other[0].data_ptr()
-    assert _fast.scratch(torch.empty(6)).data_ptr() == mine.data_ptr()
-    assert _fast.scratch(torch.empty(2 * _fast.PIECE)).numel() == 2 * _fast.PIECE
+    places = {t.data_ptr() for t in (mine, *other, scratch(mine, use="another"))}
+    assert len(places) == 3
+    assert scratch(torch.empty(6)).data_ptr() == mine.data_ptr()
+    assert scratch(mine, (2, _fast.PIECE)).numel() == 2 * _fast.PIECE
+    kept = scratch(mine).data_ptr()
+    assert scratch(mine, (_fast.KEPT + 1,)).data_ptr() != kept
+    assert scratch(mine).data_ptr() == kept
+    for plain in (mine.double(), mine.bfloat16()):
+        assert scratch(plain).dtype == plain.dtype
+    assert _fast.scratch(mine).data_ptr() != kept  # autograd may want it
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Products of any size go to oneDNN; lists those that did."""
+    real, seen = _fast._onednn(), []
+    if real is None:
+        pytest.skip("this torch has no oneDNN, or none for this processor")
+    monkeypatch.setattr(_fast, "LARGE", 0)
+    monkeypatch.setattr(_fast, "_onednn", lambda: lambda *a: seen.append(a) or real(*a))
+    return seen
+
+
+@pytest.mark.parametrize("turned", [(0, 0), (0, 1), (1, 0), (1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 70, 5), (65, 2, 33), (64, 64, 64)], ids=str)
+@pytest.mark.parametrize("batch", [(), (1,), (3,)], ids=str)
+@torch.no_grad()
+def test_product_is_the_product_of_matrices(shape, batch, turned, sent):
+    m, k, n = shape
+    a, b = torch.randn(*batch, m, k), torch.randn(*batch, k, n)
+    wanted = a.double() @ b.double()
+    a, b = (t.mT.contiguous().mT if turn else t for t, turn in zip((a, b), turned, strict=True))
+    assert_close(_fast.product(a, b).double(), wanted, rtol=1e-5, atol=1e-5)
+    assert len(sent) == (batch or (1,))[0]
+    assert all(rest == [None, "none", [], ""] for _, _, *rest in sent)  # no bias, nothing behind
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch.backends.mkldnn")
+@torch.no_grad()
+def test_what_is_small_wide_mapped_watched_or_recorded_is_multiplied_by_torch(sent, monkeypatch):
+    a, b = torch.randn(4, 5), torch.randn(5, 6)
+
+    def gone(call):
+        sent.clear()
+        call()
+        return bool(sent)
+
+    assert gone(lambda: _fast.product(a, b))
+    assert not gone(lambda: _fast.product(a.double(), b.double()))
+    assert not gone(lambda: _fast.product(a.bfloat16(), b.bfloat16()))
+    assert not gone(lambda: torch.vmap(_fast.product)(a[None], b[None]))
+    assert not gone(lambda: _fast.product(a.to("meta"), b.to("meta")))
+    with torch.enable_grad():
+        assert not gone(lambda: _fast.product(a.requires_grad_(), b).sum().backward())
+    a.requires_grad_(False)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not gone(lambda: _fast.product(a, b))
+    with FlopCounterMode(display=False) as counter:
+        assert not gone(lambda: _fast.product(a, b))
+    assert counter.get_total_flops() == 2 * 4 * 5 * 6
+    monkeypatch.setattr(_fast, "LARGE", 121)
+    assert not gone(lambda: _fast.product(a, b))
+
+
+@pytest.mark.parametrize("name", ["Linear", "Conv2d"])
+def test_of_what_is_not_elementary_a_layer_calls_the_product_alone(name, sent, monkeypatch):
+    monkeypatch.setattr(_fast, "watched", lambda: False)
+    layer, x = (
+        (nn.Linear(4, 5), torch.randn(3, 4))
+        if name == "Linear"
+        else (nn.Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6))
+    )
+    found = operations(layer, (x.requires_grad_(),))
+    assert found - ELEMENTARY == {"_linear_pointwise"}

@@ -35,7 +35,6 @@ def test_work_is_counted_in_pixels_and_cells():
 def test_every_way_that_is_made_for_a_convolution_is_drawn_and_gives_its_numbers(kernel):
     calls = growth.Point("kernel", kernel).calls()
     assert list(calls)[:2] == ["torch", "unfold"]
-    assert ("pointwise" in calls) == (kernel == 1)
     assert ("winograd" in calls) == (kernel == 3)
     wanted = calls["torch"]()
     for name, call in calls.items():
@@ -83,7 +82,7 @@ def test_everything_is_measured_at_every_size_drawn_and_told(small, tmp_path):
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     what, by = (list(table.columns[i].cells) for i in (0, 3))
     told = set(zip(what, by, strict=True))
-    assert {("images", "unfold"), ("images", "winograd"), ("kernel", "pointwise")} <= told
+    assert {("images", "unfold"), ("images", "winograd"), ("kernel", "ones")} <= told
     assert {(rule, name) for rule in growth.RULES for name in ("torch", "ours")} <= told
     slopes = dict(zip(zip(what, by, strict=True), table.columns[5].cells, strict=True))
     assert slopes["images", "unfold"]

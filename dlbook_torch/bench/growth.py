@@ -64,7 +64,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "unfold": dict(color="#0072b2", marker="o", markersize=3.5, linewidth=1.2),
     "winograd": dict(color="#d55e00", marker="^", markersize=4, linewidth=1.2),
     "ones": dict(color="#009e73", marker="v", markersize=4, linewidth=1.2),
-    "pointwise": dict(color="#cc79a7", marker="D", markersize=4, linewidth=1.2),
 }
 OTHER: dict[str, Any] = dict(marker="x", markersize=4, linewidth=1.2)
 Figures = dict[str, Any]

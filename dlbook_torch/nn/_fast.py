@@ -4,14 +4,19 @@ All of it is for float32 and narrower types, in plain eager mode. Where autograd
 of gradients), a compiler traces or ``torch.func`` maps, and in float64, the plain formula runs.
 """
 
+import platform
 import threading
-from collections.abc import Callable, Iterator
-from math import e, log2
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from math import e, log2, prod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 PIECE = 2**18  # numbers in a piece: a few temporaries of a megabyte
+KEPT = 2**22  # numbers of memory that a thread keeps at most
+LARGE = 2**21  # multiplications of a product that gains by going to oneDNN: it takes 10 us to call
 
 _BITS = {4: torch.int32, 2: torch.int16}
 
@@ -48,6 +53,40 @@ def maskless(*tensors: Tensor) -> bool:
     return direct(*tensors)
 
 
+@cache
+def _onednn() -> Any:
+    """OneDNN's product of two matrices as this torch has it, or None: built for x86 processors."""
+    if not torch.backends.mkldnn.is_available() or platform.machine() not in ("x86_64", "AMD64"):
+        return None
+    entry = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return entry and entry.default
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` of two matrices, or of equally many; of large ones in float32 through oneDNN.
+
+    That is the library of torch's own convolutions, where torch hands ``@`` to its BLAS (MKL). Both
+    add up the same products of float32 numbers; on processors that are not Intel's the first takes
+    half the time. Torch names its entry after the layer that its compiler makes of it; here it has
+    no bias. For a new pair of shapes it writes a kernel first, which takes 2 ms. The first matrix
+    had better lie in memory row by row. Whoever watches single operations sees ``@``.
+    """
+    if a.dim() == b.dim() and direct(a, b) and a.dtype == b.dtype == torch.float32:
+        large = a.shape[-2] * a.shape[-1] * b.shape[-1] >= LARGE
+        if large and a.dim() == 3:
+            parts = [product(x, y) for x, y in zip(a, b, strict=True)]
+            return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
+        onednn = _onednn() if large and a.dim() == 2 and not watched() else None
+        if onednn and torch.backends.mkldnn.enabled:
+            return onednn(a, b.mT, None, "none", [], "")
+    return a @ b
+
+
+def watched() -> bool:
+    """Whether someone looks at every operation: a tracer, or a counter of multiplications."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
 def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Tensors of one length, cut alike along their first axis, ``PIECE`` numbers at a time."""
     if tables[0].numel() <= PIECE:
@@ -59,15 +98,19 @@ def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
 _kept = threading.local()
 
 
-def scratch(piece: Tensor) -> Tensor:
-    """A float32 buffer of a piece's shape, until the next one is asked for in this thread.
+def scratch(like: Tensor, shape: Sequence[int] = (), use: str = "") -> Tensor:
+    """A float32 buffer of a tensor's shape or another, until this thread asks for the same use.
 
-    Its memory is kept: to hand fresh pages out can cost the system more than the arithmetic.
+    Its memory is kept: to hand fresh pages out can cost the system more than the arithmetic. Larger
+    ones than ``KEPT`` are not.
     """
-    memory = getattr(_kept, "memory", None)
-    if memory is None or len(memory) < piece.numel():
-        memory = _kept.memory = torch.empty(max(PIECE, piece.numel()))
-    return memory[: piece.numel()].view(piece.shape)
+    sizes = tuple(shape or like.shape)
+    if like.dtype != torch.float32 or not direct(like) or (n := prod(sizes)) > KEPT:
+        return like.new_empty(sizes)
+    memory = vars(_kept).get(use)
+    if memory is None or len(memory) < n:
+        memory = vars(_kept)[use] = torch.empty(max(PIECE, n))
+    return memory[:n].view(sizes)
 
 
 def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

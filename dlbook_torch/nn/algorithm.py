@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 # The first is the default: the layer picks by shape and type.
 WAYS: dict[str, tuple[str, ...]] = {
-    "convolution": ("auto", "unfold", "pointwise", "ones", "winograd"),
+    "convolution": ("auto", "unfold", "ones", "winograd"),
     "dropout": ("auto", "bernoulli"),
 }
 _chosen = {kind: names[0] for kind, names in WAYS.items()}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Parameter
 
-from . import conv_ones, conv_pointwise, conv_unfold, conv_winograd
+from . import conv_ones, conv_unfold, conv_winograd
 from ._precision import cast_once
 from .algorithm import chosen
 from .geometry import Image, Size, Window, margins, tuple_of
@@ -20,7 +20,6 @@ from .padding import PaddingMode, extend
 
 WAYS: dict[str, ModuleType] = {
     "unfold": conv_unfold,
-    "pointwise": conv_pointwise,
     "ones": conv_ones,
     "winograd": conv_winograd,
 }
@@ -38,7 +37,7 @@ def way_of(x: Tensor, weight: Tensor, image: Image, window: Window, groups: int)
         return "unfold"
     if name != "auto":
         return name if name == "unfold" or WAYS[name].suits(weight, window, groups) else "unfold"
-    for name in ("pointwise", "winograd", "ones"):
+    for name in ("winograd", "ones"):
         way = WAYS[name]
         if way.suits(weight, window, groups) and way.pays(weight, window, image, len(x)):
             return name
@@ -343,13 +342,12 @@ class Conv2d(_Conv):
     Only the input and the filters are kept for the backward pass, which unfolds anew. Batches are
     cut in pieces, so that what a pass holds beside its result does not grow with them.
 
-    In float32 on a CPU the fastest of several ways is taken, by shape: ``pointwise`` for kernels of
-    one cell, ``winograd`` for square kernels of 2 to 5 on many channels, ``ones`` for short
-    columns, ``unfold`` for the rest; :meth:`algorithm` tells which. Inside ``with
-    nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where they
-    can; other types and devices, and what is compiled, always go the plain way, ``unfold``. All
-    are exact but ``winograd``, whose error is some 2e-6 of the largest answer: five times torch's,
-    and an infinite pixel makes a tile of answers NaN.
+    In float32 on a CPU the fastest of several ways is taken, by shape: ``winograd`` for square
+    kernels of 3 or 4 on many channels, ``ones`` for short columns, ``unfold`` for the rest;
+    :meth:`algorithm` tells which. Inside ``with nn.algorithms(convolution="unfold"):`` (or another
+    of them) all layers go that way, where they can; other types and devices, and what is compiled,
+    always go the plain way, ``unfold``. All are exact but ``winograd``, whose error is some 2e-6 of
+    the largest answer: five times torch's, and an infinite pixel makes a tile of answers NaN.
 
     Args:
         in_channels: C, channels of the image.

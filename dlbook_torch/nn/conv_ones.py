@@ -21,8 +21,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .conv_unfold import chunks, convolve_input, convolve_weight  # noqa: F401 (its own too)
-from .fold import apart, channels_last, join, windows
+from ._fast import product
+from .conv_unfold import chunks, columns_of, convolve_input, convolve_weight  # noqa: F401 (its own too)
+from .fold import apart, channels_last, join
 from .geometry import Image, Window
 
 BLOCK = 16
@@ -41,12 +42,9 @@ def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
 
 def columns_and_ones(x: Tensor, window: Window) -> Tensor:
     """(CK + 1, NL)."""
-    t = windows(x, window, side_by_side=True)  # C, *kernel, N, *positions
-    rank = x.dim() - 2
-    columns = t.new_empty(prod(t.shape[: rank + 1]) + 1, *t.shape[rank + 1 :])
-    columns[:-1].unflatten(0, t.shape[: rank + 1]).copy_(t)
+    columns = columns_of(x, window, 1, more=1)[0]
     columns[-1:] = 1
-    return columns.flatten(1)
+    return columns
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
@@ -55,7 +53,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, gro
     w = torch.cat([weight.flatten(1), b.unsqueeze(1)], 1)
 
     def piece(part: Tensor) -> Tensor:
-        y = w @ columns_and_ones(part, window)
+        y = product(w, columns_and_ones(part, window))
         return apart(y.unsqueeze(0), part.shape[0], window.positions(image))
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
@@ -71,7 +69,7 @@ def gradients(
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         d = dpart.new_empty(-(-filters // BLOCK) * BLOCK, len(part), *dpart.shape[2:])
         d[:filters], d[filters:] = dpart.transpose(0, 1), 0
-        return columns_and_ones(part, window) @ d.flatten(1).mT  # (CK + 1, O and zeros)
+        return product(columns_and_ones(part, window), d.flatten(1).mT)  # (CK + 1, O and zeros)
 
     dx = convolve_input(dy, weight, None, x.shape[2:], window, groups) if needed[0] else None
     if not (needed[1] or needed[2]):

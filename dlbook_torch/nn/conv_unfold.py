@@ -8,14 +8,16 @@ Every kernel, stride, padding, dilation, number of groups and axes goes this way
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from math import prod
 
 import torch
 from torch import Tensor
 
+from ._fast import product, scratch
 from ._precision import wide_type
-from .fold import apart, channels_last, col2im, im2col, join, side_by_side
+from .fold import apart, channels_last, col2im, join, side_by_side, windows
 from .geometry import Image, Window
 
 # Images are unfolded a few at a time: what is kept of the columns stays in the cache, and the
@@ -50,15 +52,27 @@ def filters_of(weight: Tensor, groups: int) -> Tensor:
     return exact(weight).flatten(1).unflatten(0, (groups, -1))
 
 
+def columns_of(x: Tensor, window: Window, groups: int, more: int = 0) -> Tensor:
+    """The columns of all images behind each other, (G, CK/G, NL), in memory that is used again.
+
+    There may be some more rows, for the caller to fill.
+    """
+    t = windows(exact(x), window, side_by_side=True)  # C, *kernel, N, *positions
+    cells = x.dim() - 1
+    rows = prod(t.shape[:cells])
+    columns = scratch(t, (rows + more, *t.shape[cells:]), use="columns")
+    columns[:rows].view(t.shape).copy_(t)
+    return columns.flatten(1).unflatten(0, (groups, -1))
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     """Filters times columns."""
     image, w = x.shape[2:], filters_of(weight, groups)
     b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
 
     def piece(part: Tensor) -> Tensor:
-        columns = im2col(exact(part), window, side_by_side=True).flatten(1)
-        columns = columns.unflatten(0, (groups, -1))  # (G, CK/G, NL)
-        y = apart(w @ columns, part.shape[0], window.positions(image))  # of (G, O/G, NL)
+        columns = columns_of(part, window, groups)
+        y = apart(product(w, columns), part.shape[0], window.positions(image))  # of (G, O/G, NL)
         return y if b is None else y + b
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
@@ -69,11 +83,11 @@ def convolve_input(
     dy: Tensor, weight: Tensor, bias: Tensor | None, image: Image, window: Window, groups: int
 ) -> Tensor:
     """Filters, transposed, times dy, folded back."""
-    channels, w = weight.shape[1] * groups, filters_of(weight, groups)
+    channels, w = weight.shape[1] * groups, filters_of(weight, groups).mT.contiguous()
     b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
 
     def piece(part: Tensor) -> Tensor:
-        columns = w.mT @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
+        columns = product(w, side_by_side(exact(part).flatten(2), groups))  # (G, CK/G, NL)
         columns = columns.flatten(0, 1).unflatten(1, (part.shape[0], prod(part.shape[2:])))
         x = col2im(columns, image, window, side_by_side=True)
         return x if b is None else x + b
@@ -86,10 +100,56 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tenso
     """The product of dy and the columns, transposed, summed over the images."""
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        columns = im2col(exact(part), window, side_by_side=True).flatten(1)
-        columns = columns.unflatten(0, (groups, -1))  # (G, CK/G, NL)
-        return side_by_side(exact(dpart).flatten(2), groups) @ columns.mT  # (G, O/G, CK/G)
+        columns = columns_of(part, window, groups)
+        d = side_by_side(exact(dpart).flatten(2), groups)
+        return product(d, columns.mT)  # (G, O/G, CK/G)
 
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
     dw = reduce(Tensor.add_, (piece(*part).to(wide_type(x.dtype)) for part in parts))
     return dw.to(x.dtype).flatten(0, 1).unflatten(1, (-1, *window.kernel))
+
+
+def turned(window: Window) -> Window:
+    """The window of dy in which a pixel of x finds all that it had a part in, at stride 1."""
+    reach = [window.extent(axis) - 1 for axis in range(len(window.kernel))]
+    padding = tuple(
+        (n - before, n - after) for n, (before, after) in zip(reach, window.padding, strict=True)
+    )
+    return window._replace(padding=padding)
+
+
+def gradients(
+    x: Tensor, weight: Tensor, dy: Tensor, window: Window, groups: int, needed: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """What the input, the filters and the bias of :func:`convolve` get, as far as needed.
+
+    At stride 1 dx is dy, convolved with the filters turned round, and dw is x times what that one
+    has as its columns: dy is unfolded once for both, and nothing is to be folded back.
+    """
+    db = dy.sum((0, *range(2, dy.dim()))) if needed[2] else None
+    if needed[0] and needed[1] and set(window.stride) == {1} and len(weight) <= x.shape[1]:
+        around = turned(window)
+        if min(map(min, around.padding)) >= 0:
+            return *both(x, weight, dy, around, groups), db
+    dx = convolve_input(dy, weight, None, x.shape[2:], window, groups) if needed[0] else None
+    return dx, convolve_weight(x, dy, window, groups) if needed[1] else None, db
+
+
+def both(
+    x: Tensor, weight: Tensor, dy: Tensor, around: Window, groups: int
+) -> tuple[Tensor, Tensor]:
+    """:func:`convolve_input` and :func:`convolve_weight` at stride 1, from one set of columns."""
+    axes = [*range(2, dy.dim())]
+    w = weight.flip(axes).unflatten(0, (groups, -1)).transpose(1, 2)  # (G, C/G, O/G, *kernel)
+    rows = exact(w).flatten(3).flatten(2)  # (G, C/G, OK/G)
+    dw: list[Tensor] = []
+
+    def piece(part: Tensor, dpart: Tensor) -> Tensor:
+        columns = columns_of(dpart, around, groups)  # (G, OK/G, NL)
+        term = product(side_by_side(exact(part).flatten(2), groups), columns.mT)
+        dw[:] = [dw[0].add_(term) if dw else term]
+        return apart(product(rows, columns), part.shape[0], part.shape[2:])
+
+    parts = chunks(dy.shape[2:], dy.shape[1], x.shape[1], around, x, dy)
+    dx = join(piece, parts, dy, channels_last(dy) or channels_last(weight))
+    return dx, dw[0].to(x.dtype).view(w.shape).transpose(1, 2).flatten(0, 1).flip(axes)

@@ -11,23 +11,20 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module
 
+from ._fast import scratch
 from ._precision import wide_type
 from .geometry import Image, Size, Window, tuple_of
 
 
-def im2col(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
+def im2col(x: Tensor, window: Window) -> Tensor:
     r"""Lay every window of the image out as one column: (N, C, *image) to (N, CK, L).
 
     One axis after the other, so that long runs of numbers are copied, and few of them:
 
     .. math:: t_{cj,\,hw} = x_{c,\,h,\,sw + j}, \qquad y_{cij,\,hw} = t_{cj,\,sh + i,\,w}
-
-    With ``side_by_side`` (CK, N, L): the columns of all images behind each other, so that one
-    matrix product serves them all.
     """
-    t, rank = windows(x, window, side_by_side), x.dim() - 2
-    n, rows, length = x.shape[0], x.shape[1] * prod(window.kernel), prod(t.shape[-rank:])
-    columns = t.new_empty((rows, n, length) if side_by_side else (n, rows, length))
+    t, positions = windows(x, window), prod(window.positions(x.shape[2:]))
+    columns = t.new_empty(x.shape[0], x.shape[1] * prod(window.kernel), positions)
     columns.view(t.shape).copy_(t)
     return columns
 
@@ -40,7 +37,7 @@ def windows(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
     image = x.shape[2:]
     t = x
     if any(map(any, window.padding)):
-        t = x.new_zeros(*x.shape[:2], *window.padded(image))
+        t = scratch(x, (*x.shape[:2], *window.padded(image)), use="padded").zero_()
         t[window.inside(image)] = x
     t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 2)  # the axis behind the channels
     positions = window.positions(image)
@@ -48,7 +45,7 @@ def windows(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
         kernel, stride, dilation = window.along(axis)
         t = slide(t, axis - len(image), cells, kernel, positions[axis], stride, dilation)
         if kernel > 1 and axis:
-            t = t.contiguous()
+            t = scratch(t, use=f"axis {axis}").copy_(t)
     return t
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import Module, Parameter
 
-from ._fast import direct
+from ._fast import direct, product
 from ._precision import cast
 
 
@@ -35,7 +35,7 @@ class _Linear(Function):
 
     @staticmethod
     def forward(x, weight, bias):
-        y = x @ weight.mT
+        y = product(x.reshape(-1, x.shape[-1]), weight.mT).view(*x.shape[:-1], -1)
         if bias is None:
             return y
         return y.add_(bias) if direct(y, bias) else y + bias
@@ -48,7 +48,8 @@ class _Linear(Function):
     def backward(ctx, dy):
         x, weight = ctx.saved_tensors
         rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-        return dy @ weight, drows.mT @ rows, drows.sum(0) if ctx.needs_input_grad[2] else None
+        dx = product(drows, weight).view(x.shape)
+        return dx, product(drows.mT, rows), drows.sum(0) if ctx.needs_input_grad[2] else None
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -164,20 +164,6 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
-        "nn/conv_pointwise.py",
-        "test_conv_ways.py -k '(pointwise and numbers) or told'",
-        (
-            "conv pointwise: the first image alone counts for the filters",
-            "x.flatten(2).mT).sum(0)",
-            "x.flatten(2).mT)[0]",
-        ),
-        (
-            "conv pointwise: strides ignored",
-            "cells = {*window.kernel, *window.stride}",
-            "cells = {*window.kernel}",
-        ),
-    ),
-    *mutants(
         "nn/conv_winograd.py",
         "test_conv_ways.py -k '(winograd and (numbers or summed)) or at_once or line or told'",
         (
