@@ -166,6 +166,9 @@ def test_product_is_the_product_of_matrices(shape, batch, turned, sent):
     a, b = (t.mT.contiguous().mT if turn else t for t, turn in zip((a, b), turned, strict=True))
     assert_close(_fast.product(a, b).double(), wanted, rtol=1e-5, atol=1e-5)
     assert len(sent) == (batch or (1,))[0]
+    if batch:  # as a linear layer has it
+        assert_close(_fast.product(a, b[0]), a @ b[0], rtol=1e-5, atol=1e-5)
+        assert len(sent) == batch[0] + 1
     assert all(rest == [None, "none", [], ""] for _, _, *rest in sent)  # no bias, nothing behind
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import bits, chosen_where, direct, exp, in_pieces, maskless
+from ._fast import Function, bits, chosen_where, direct, exp, in_pieces, maskless
 from ._precision import answer, full, wide
 
 

@@ -8,10 +8,9 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import between, bits, chosen_where, direct, exp, in_pieces, maskless
+from ._fast import Function, between, bits, chosen_where, direct, exp, in_pieces, maskless
 from ._precision import answer, wide
 from .activation import flat, written_over
 

@@ -5,10 +5,9 @@ from math import pi, sqrt
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import direct, exp, in_pieces
+from ._fast import Function, direct, exp, in_pieces
 from ._precision import answer, full, wide
 from .activation import sigmoid
 

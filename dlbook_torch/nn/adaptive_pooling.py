@@ -10,9 +10,9 @@ from math import gcd
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
+from ._fast import Function
 from ._precision import wide
 from .geometry import Index
 from .pooling import OfImages, checked, duel, innermost, pieces

@@ -5,9 +5,9 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
+from ._fast import Function
 from ._precision import answer, wide_type
 from .geometry import Image, Size, Window, tuple_of
 from .pooling import checked, full, surround, sweeps, window_of

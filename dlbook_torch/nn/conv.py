@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Parameter
 
 from . import conv_ones, conv_unfold, conv_winograd
+from ._fast import Function
 from ._precision import cast_once
 from .algorithm import chosen
 from .geometry import Image, Size, Window, margins, tuple_of

@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
-from ._fast import direct, exp
+from ._fast import Function, direct, exp
 from ._precision import wide, widen
 from .activation import log_softmax
 from .loss import _common_type, _reduce, _unlearned, _WeightedLoss

@@ -4,10 +4,9 @@ import warnings
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import eager
+from ._fast import Function, eager
 from .activation import written_over
 from .algorithm import chosen
 

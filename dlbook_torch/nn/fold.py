@@ -8,10 +8,9 @@ from math import prod
 from typing import Any
 
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
-from ._fast import scratch
+from ._fast import Function, scratch
 from ._precision import wide_type
 from .geometry import Image, Size, Window, tuple_of
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module, Parameter
 
-from ._fast import direct, product
+from ._fast import Function, direct, product
 from ._precision import cast
 
 
@@ -30,12 +29,17 @@ class Identity(Module):
         return input
 
 
+def _rows(x: Tensor) -> Tensor:
+    """One row per sample, whatever the axes in front."""
+    return x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+
+
 class _Linear(Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, weight, bias):
-        y = product(x.reshape(-1, x.shape[-1]), weight.mT).view(*x.shape[:-1], -1)
+        y = product(x, weight.mT)
         if bias is None:
             return y
         return y.add_(bias) if direct(y, bias) else y + bias
@@ -47,9 +51,13 @@ class _Linear(Function):
     @staticmethod
     def backward(ctx, dy):
         x, weight = ctx.saved_tensors
-        rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-        dx = product(drows, weight).view(x.shape)
-        return dx, product(drows.mT, rows), drows.sum(0) if ctx.needs_input_grad[2] else None
+        dx, dw, db = ctx.needs_input_grad
+        rows, drows = _rows(x), _rows(dy)
+        return (
+            product(dy, weight) if dx else None,
+            product(drows.mT, rows) if dw else None,
+            drows.sum(0) if db else None,
+        )
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -5,11 +5,10 @@ import warnings
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 from torch.nn import _reduction as legacy
 
-from ._fast import direct, exp
+from ._fast import Function, direct, exp
 from ._precision import HALF, answer, wide, widen
 
 

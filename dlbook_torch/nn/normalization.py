@@ -6,10 +6,9 @@ from operator import index
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module, Parameter
 
-from ._fast import direct, pieces, scratch
+from ._fast import Function, direct, pieces, scratch
 from ._precision import answer, check_types, wide_type, widen
 
 

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 
+from ._fast import Function
 from .linear import Linear
 
 

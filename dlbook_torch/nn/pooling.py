@@ -10,10 +10,10 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.nn import Module
 from torch.utils._pytree import tree_map
 
+from ._fast import Function
 from ._precision import wide_type
 from .geometry import Image, Index, Size, Window, tuple_of
 

@@ -26,7 +26,7 @@ _ELEMENTARY = {
     "matrix products": "mv mm bmm baddbmm",
     "indexing": "index_select index_add gather scatter scatter_add scatter_add_ masked_fill",
     "views": "view _unsafe_view as_strided expand permute transpose unsqueeze squeeze squeeze_ "
-    "slice select split split_with_sizes unbind detach alias",
+    "slice select split split_with_sizes unbind flip detach alias",
     "copies and constants": "clone copy_ fill_ _to_copy cat empty empty_like ones_like zeros_like "
     "arange scalar_tensor lift_fresh full_like zeros zero_ new_empty new_empty_strided new_full "
     "new_ones new_zeros _local_scalar_dense",
