@@ -26,15 +26,16 @@ def _forward(
     for a, c, mu, v in pieces(x, y, mean, var):
         torch.sum(a, 1, keepdim=True, out=mu).div_(m)
         torch.sub(a, mu, out=c)
-        rest = c.sum(1, keepdim=True).div_(m)
-        c.sub_(rest)
-        mu.add_(rest)
+        rest = c.sum(1, keepdim=True).div_(m)  # what rounding left of the mean
         torch.linalg.vector_norm(c, dim=1, keepdim=True, out=v).square_().div_(m)
-        c.mul_((v + eps).rsqrt_())
-        if weight is not None:
+        v.addcmul_(rest, rest, value=-1).clamp_(min=0)
+        mu.add_(rest)
+        inv_std = (v + eps).rsqrt_()
+        torch.addcmul(rest.mul_(inv_std).neg_(), c, inv_std, out=c)
+        if weight is not None and bias is not None:
+            torch.addcmul(bias, c, weight, out=c)
+        elif weight is not None:
             c.mul_(weight)
-        if bias is not None:
-            c.add_(bias)
     return y, mean, var
 
 
@@ -50,12 +51,10 @@ def _backward(
         torch.mul(d, x_hat, out=c)
         dweight += one @ c
         dbias += one @ d
-        x_hat.mul_(_total(c, weight).div_(m)).add_(_total(d, weight).div_(m))
-        if weight is None:
-            torch.sub(d, x_hat, out=c)
-        else:
-            torch.mul(d, weight, out=c).sub_(x_hat)
-        c.mul_(inv_std)
+        mean_dy, slope = _total(d, weight).div_(m), _total(c, weight).div_(m)
+        g = d if weight is None else torch.mul(d, weight, out=c)
+        torch.addcmul(g, x_hat, slope, value=-1, out=c)
+        c.sub_(mean_dy).mul_(inv_std)
     return dx, dweight, dbias
 
 
