@@ -27,11 +27,10 @@ def _forward(
         torch.sum(a, 1, keepdim=True, out=mu).div_(m)
         torch.sub(a, mu, out=c)
         rest = c.sum(1, keepdim=True).div_(m)  # what rounding left of the mean
-        torch.linalg.vector_norm(c, dim=1, keepdim=True, out=v).square_().div_(m)
-        v.addcmul_(rest, rest, value=-1).clamp_(min=0)
+        c.sub_(rest)
         mu.add_(rest)
-        inv_std = (v + eps).rsqrt_()
-        torch.addcmul(rest.mul_(inv_std).neg_(), c, inv_std, out=c)
+        torch.linalg.vector_norm(c, dim=1, keepdim=True, out=v).square_().div_(m)
+        c.mul_((v + eps).rsqrt_())
         if weight is not None and bias is not None:
             torch.addcmul(bias, c, weight, out=c)
         elif weight is not None:
