@@ -128,6 +128,17 @@ def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(t.split(length) for t in tables), strict=True)
 
 
+def in_rows(dim: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """:func:`pieces` of tensors of one shape, cut between the rows that lie along the last axis.
+
+    Whole tensors, if it is another axis or they are not alike and without gaps in memory.
+    """
+    x = tensors[0]
+    if dim == -1 and x.dim() > 1 and all(t.is_contiguous() for t in tensors):
+        return pieces(*(t.flatten(0, -2) for t in tensors))
+    return iter([tensors])
+
+
 _kept = threading.local()
 
 
@@ -164,15 +175,15 @@ def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     return y
 
 
-def exp(x: Tensor, k: float = 1.0) -> Tensor:
-    r"""The exponential of kx, in a new tensor; in float32 as :math:`2^{k x \log_2 e}`.
+def exp(x: Tensor, k: float = 1.0, out: Tensor | None = None) -> Tensor:
+    r"""The exponential of kx, in a new tensor or in ``out``; in float32 as :math:`2^{kx\log_2 e}`.
 
     The power of 2 takes a quarter of the time. Rounding its exponent adds a relative error of at
     most :math:`|kx| \cdot 8 \cdot 10^{-8}`: a unit in the last place, for kx up to 1.
     """
     if x.dtype == torch.float32 and eager(x):
-        return torch.mul(x, k * log2(e)).exp2_()
-    return torch.exp(x if k == 1 else x * k)
+        return torch.mul(x, k * log2(e), out=out).exp2_()
+    return torch.exp(x if k == 1 else x * k, out=out)
 
 
 def bits(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from ._fast import Function, bits, chosen_where, direct, exp, in_pieces, maskless
+from ._fast import Function, bits, chosen_where, direct, exp, in_pieces, in_rows, maskless, scratch
 from ._precision import answer, full, wide
 
 
@@ -199,6 +199,11 @@ def _axis(name: str, dim: int | None, x: Tensor) -> int:
     return guess
 
 
+def _last(dim: int, x: Tensor) -> int:
+    """The axis; the last one as -1."""
+    return -1 if dim == x.dim() - 1 else dim
+
+
 class _Softmax(Function):
     generate_vmap_rule = True
 
@@ -207,6 +212,12 @@ class _Softmax(Function):
         if not x.numel():
             return x.clone()  # there is no maximum to subtract
         a = wide(x).contiguous()  # as torch's answer is: it can be viewed in another shape
+        if direct(a):
+            y, dim = torch.empty_like(a), _last(dim, a)
+            for part, e in in_rows(dim, a, y):
+                exp(torch.sub(part, part.amax(dim, keepdim=True), out=e), out=e)
+                e.div_(e.sum(dim, keepdim=True))
+            return answer(y, x)
         e = exp(a - a.amax(dim, keepdim=True))
         return answer(e.div_(e.sum(dim, keepdim=True)), x)
 
@@ -219,7 +230,11 @@ class _Softmax(Function):
     def backward(ctx, dy):
         y, d = map(wide, (*ctx.saved_tensors, dy))
         if direct(y, d):
-            return (d - (d * y).sum(ctx.dim, keepdim=True)).mul_(y).to(dy.dtype), None
+            dx, dim = torch.empty_like(y), _last(ctx.dim, y)
+            for p, dp, out in in_rows(dim, y, d, dx):
+                dot = torch.mul(p, dp, out=out).sum(dim, keepdim=True)
+                torch.sub(dp, dot, out=out).mul_(p)
+            return dx.to(dy.dtype), None
         return (y * (d - (d * y).sum(ctx.dim, keepdim=True))).to(dy.dtype), None
 
 
@@ -288,6 +303,12 @@ class _LogSoftmax(Function):
         if not x.numel():
             return x.clone()  # there is no maximum to subtract
         a = wide(x).contiguous()  # see softmax
+        if direct(a):
+            y, dim = torch.empty_like(a), _last(dim, a)
+            for part, out in in_rows(dim, a, y):
+                torch.sub(part, part.amax(dim, keepdim=True), out=out)
+                out.sub_(exp(out, out=scratch(out)).sum(dim, keepdim=True).log_())
+            return answer(y, x)
         y = a - a.amax(dim, keepdim=True)
         return answer(y.sub_(exp(y).sum(dim, keepdim=True).log_()), x)
 
@@ -300,8 +321,11 @@ class _LogSoftmax(Function):
     def backward(ctx, dy):
         y, d = map(wide, (*ctx.saved_tensors, dy))
         if direct(y, d):
-            p = exp(y).mul_(d.sum(ctx.dim, keepdim=True))
-            return torch.sub(d, p, out=p).to(dy.dtype), None
+            dx, dim = torch.empty_like(y), _last(ctx.dim, y)
+            for log_p, dp, out in in_rows(dim, y, d, dx):
+                exp(log_p, out=out).mul_(dp.sum(dim, keepdim=True))
+                torch.sub(dp, out, out=out)
+            return dx.to(dy.dtype), None
         return (d - y.exp() * d.sum(ctx.dim, keepdim=True)).to(dy.dtype), None
 
 
