@@ -212,6 +212,34 @@ def test_gradients_at_once_are_those_that_can_be_differentiated(way, needed, for
     assert set(gone) == {way}
 
 
+WINDOWS = [
+    {},
+    dict(padding=(1, 0)),
+    dict(kernel_size=(2, 3), padding="same"),
+    dict(dilation=2, padding=3),
+    dict(kernel_size=2, padding=2),  # more than a window reaches
+    dict(groups=2),
+    dict(stride=2, padding=1),
+    dict(out_channels=8),
+]
+
+
+@pytest.mark.parametrize("how", WINDOWS, ids=str)
+def test_gradients_from_one_set_of_columns_are_those_from_two(how, monkeypatch):
+    monkeypatch.setattr(conv_unfold, "CHUNK_BYTES", 9000)  # several images, several pieces
+    layer = nn.Conv2d(**(dict(in_channels=4, out_channels=4, kernel_size=3) | how)).double()
+    x = torch.randn(5, 4, 9, 7).double().requires_grad_()
+    calls, real = [], conv_unfold.both
+    monkeypatch.setattr(conv_unfold, "both", lambda *a: calls.append(1) or real(*a))
+    y = layer(x)
+    inputs, dy = [x, layer.weight, layer.bias], torch.randn_like(y)
+    at_once = torch.autograd.grad(y, inputs, dy, retain_graph=True)
+    assert len(calls) == (
+        how.get("stride", 1) == 1 and how.get("padding") != 2 and how.get("out_channels") != 8
+    )
+    assert_close(at_once, torch.autograd.grad(y, inputs, dy, create_graph=True))
+
+
 @pytest.mark.parametrize("r", [3, 4])
 def test_matrices_of_winograd_slide_a_filter_along_a_line(r):
     a, b, _ = conv_winograd.MATRICES[r]

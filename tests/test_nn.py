@@ -158,8 +158,9 @@ def test_tanh_keeps_its_digits_near_zero():
     [[1e4, 0.0], [-1e4, 0.0], [3.0, 3.0], [-torch.inf, 0.0], [[1e4, 0.0], [0.0, 0.0]]],
     ids=str,
 )
-def test_softmax_survives_the_exponentials_that_overflow(name, row):
-    x = torch.tensor([row])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_softmax_survives_the_exponentials_that_overflow(name, row, dtype):
+    x = torch.tensor([row], dtype=dtype)
     assert_close(getattr(nn, name)(dim=1)(x), getattr(torch.nn, name)(dim=1)(x))
 
 

@@ -103,6 +103,16 @@ MUTANTS: list[Mutant] = [
             "e = exp(a - a.amax())",
         ),
         (
+            "softmax: fast, without the maximum",
+            "exp(torch.sub(part, part.amax(dim, keepdim=True), out=e), out=e)",
+            "exp(part, out=e)",
+        ),
+        (
+            "log_softmax: fast, without the maximum",
+            "torch.sub(part, part.amax(dim, keepdim=True), out=out)",
+            "out.copy_(part)",
+        ),
+        (
             "softmax: backward without the inner product",
             "(y * (d - (d * y).sum(ctx.dim, keepdim=True)))",
             "(y * d)",
@@ -248,8 +258,18 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "softmax: the fast derivative without the inner product",
-            "(d - (d * y).sum(ctx.dim, keepdim=True)).mul_(y)",
-            "(d * y)",
+            "torch.sub(dp, dot, out=out).mul_(p)",
+            "torch.mul(dp, p, out=out)",
+        ),
+        (
+            "softmax: rows of another axis",
+            "return -1 if dim == x.dim() - 1 else dim",
+            "return -1",
+        ),
+        (
+            "log_softmax: the fast derivative without the sum",
+            "exp(log_p, out=out).mul_(dp.sum(dim, keepdim=True))",
+            "exp(log_p, out=out)",
         ),
     ),
     *mutants(
@@ -297,8 +317,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "fast: while torch.func maps",
-            "(_narrow(x) and not _wrapped(x))",
-            "_narrow(x)",
+            "(not _narrow(x) or _wrapped(x))",
+            "not _narrow(x)",
         ),
         (
             "fast: while gradients are mapped",
@@ -306,7 +326,28 @@ MUTANTS: list[Mutant] = [
             "",
         ),
         ("fast: in double precision", "x.is_cpu and x.itemsize < 8", "x.is_cpu"),
-        ("exp: to the base 2", "torch.mul(x, k * log2(e)).exp2_()", "torch.mul(x, k).exp2_()"),
+        ("product: a counter of operations is not told", "and not watched() else", "else"),
+        (
+            "product: oneDNN though it is switched off",
+            "if onednn and torch.backends.mkldnn.enabled:",
+            "if onednn:",
+        ),
+        (
+            "product: the first factor for all",
+            "for x, y in zip(a, b, strict=True)]",
+            "for x, y in zip(a[:1].expand_as(a), b, strict=True)]",
+        ),
+        (
+            "scratch: one for all uses",
+            "vars(_kept)[use] = torch.empty",
+            "vars(_kept)[use] = vars(_kept)[''] = torch.empty",
+        ),
+        (
+            "scratch: kept whatever its size",
+            "or (n := prod(sizes)) > KEPT",
+            "or (n := prod(sizes)) < 0",
+        ),
+        ("exp: to the base 2", "torch.mul(x, k * log2(e), out=out)", "torch.mul(x, k, out=out)"),
         (
             "scratch: one for all threads",
             "_kept = threading.local()",

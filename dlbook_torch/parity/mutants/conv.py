@@ -145,6 +145,35 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *mutants(
+        "nn/conv_unfold.py",
+        "test_conv_ways.py -k 'one_set'",
+        (
+            "unfold: columns of dy as if it lay like x",
+            "(n - before, n - after) for n",
+            "(before, after) for n",
+        ),
+        (
+            "unfold: filters not turned round",
+            "w = weight.flip(axes).unflatten",
+            "w = weight.unflatten",
+        ),
+        (
+            "unfold: the gradient of the filters not turned back",
+            ".flatten(0, 1).flip(axes)",
+            ".flatten(0, 1)",
+        ),
+        (
+            "unfold: at stride 2 too",
+            "set(window.stride) == {1} and",
+            "True and",
+        ),
+        (
+            "unfold: the last piece alone counts for the filters",
+            "dw[:] = [dw[0].add_(term) if dw else term]\n        return apart",
+            "dw[:] = [term]\n        return apart",
+        ),
+    ),
+    *mutants(
         "nn/conv_ones.py",
         "test_conv_ways.py -k '(ones and (numbers or strided)) or at_once'",
         (

@@ -6,17 +6,21 @@ MUTANTS: list[Mutant] = [
     *mutants(
         "nn/linear.py",
         quick("-Linear-"),
-        ("linear: weight not transposed", "y = x @ weight.mT", "y = x @ weight"),
-        ("linear: dx by the transposed weight", "return dy @ weight, ", "return dy @ weight.mT, "),
+        ("linear: weight not transposed", "y = product(x, weight.mT)", "y = product(x, weight)"),
+        (
+            "linear: dx by the transposed weight",
+            "product(dy, weight) if dx",
+            "product(dy, weight.mT) if dx",
+        ),
         (
             "linear: bias gradient a mean",
-            "drows.sum(0) if ctx.needs_input_grad[2]",
-            "drows.mean(0) if ctx.needs_input_grad[2]",
+            "drows.sum(0) if db",
+            "drows.mean(0) if db",
         ),
         (
             "linear: bias gradient of the first row",
-            "drows.sum(0) if ctx.needs_input_grad[2]",
-            "drows[0] if ctx.needs_input_grad[2]",
+            "drows.sum(0) if db",
+            "drows[0] if db",
         ),
         (
             "linear: second derivative of a constant",

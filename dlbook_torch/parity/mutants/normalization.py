@@ -272,8 +272,8 @@ MUTANTS: list[Mutant] = [
         "test_fast.py -k Norm",
         (
             "layer_norm: fast, the variance taken for a constant",
-            "x_hat.mul_(_total(c, weight).div_(m))",
-            "x_hat.mul_(0)",
+            "torch.addcmul(g, x_hat, slope, value=-1, out=c)",
+            "torch.addcmul(g, x_hat, slope, value=0, out=c)",
         ),
         (
             "layer_norm: fast, gamma not learned from the first rows",
@@ -284,6 +284,11 @@ MUTANTS: list[Mutant] = [
             "layer_norm: fast, without gamma",
             "            c.mul_(weight)\n",
             "            c.mul_(1)\n",
+        ),
+        (
+            "layer_norm: fast, beta without gamma",
+            "torch.addcmul(bias, c, weight, out=c)",
+            "torch.add(bias, c, out=c)",
         ),
     ),
 ]
