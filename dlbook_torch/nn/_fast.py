@@ -39,7 +39,10 @@ class Function(autograd.Function):
                 cls.setup_context(ctx, args, result)
                 return result
 
-            both = {"forward": staticmethod(forward), "backward": staticmethod(cls.backward)}
+            def backward(ctx, *gradients):
+                return cls.backward(ctx, *gradients)
+
+            both = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
             cls._at_once = type(cls.__name__, (autograd.Function,), both)
 
     @classmethod
