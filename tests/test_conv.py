@@ -79,8 +79,8 @@ def test_memory_beside_the_results_does_not_grow_with_the_batch(name, shape, kwa
 
 def needed_beside_the_results(batch):
     """Bytes that a convolution of many channels needs, forward and backward."""
-    layer = nn.Conv2d(16, 16, 3, padding=1)
-    x = torch.randn(batch, 16, 16, 16, requires_grad=True)
+    layer = nn.Conv2d(32, 32, 3, padding=1)
+    x = torch.randn(batch, 32, 16, 16, requires_grad=True)
     assert layer.algorithm(x) == "winograd"
     with Memory() as forward:
         y = layer(x)

@@ -20,9 +20,9 @@ from ._precision import wide_type
 from .fold import apart, channels_last, col2im, join, side_by_side, windows
 from .geometry import Image, Window
 
-# Images are unfolded a few at a time: what is kept of the columns stays in the cache, and the
+# Images are unfolded a few at a time: what is kept of the columns stays in a cache, and the
 # memory of a step does not grow with the batch. One image is unfolded whole, whatever its size.
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**21
 FEW = 64  # a GPU has no use for small products: there, so many times more
 
 

@@ -46,7 +46,7 @@ SIDE = len(POINTS) + 1  # pixels of a tile; the last point is infinity
 PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
 ROWS = 128  # least tiles treated together: less, and the filters would be read too often
 LARGE = 2**17  # numbers of filters that are not treated at all points at once
-CHANNELS, FILTERS, TILES = 16, 8, 64  # least that pay
+CHANNELS, TILES = 32, 64  # least that pay, of channels and of filters
 GAIN = 2.5  # least ratio of plain multiplications to these
 
 
@@ -83,7 +83,7 @@ def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
     m, positions = SIDE + 1 - window.kernel[0], window.positions(image)
     tiles = prod(ceil(size / m) for size in positions)
     gain = prod(window.kernel) * prod(positions) / (SIDE**2 * tiles)
-    enough = weight.shape[1] >= CHANNELS and len(weight) >= FILTERS and n * tiles >= TILES
+    enough = min(weight.shape[:2]) >= CHANNELS and n * tiles >= TILES
     return enough and gain >= GAIN
 
 
