@@ -1,6 +1,9 @@
 """The module, its checkpoints and its pictures, driven by Lightning as anybody would."""
 
+import platform
 import random
+import subprocess
+import sys
 from functools import partial
 from math import log
 from types import SimpleNamespace
@@ -397,3 +400,30 @@ def test_score_table():
         ["2.303", "1"],
         ["12.50%", ""],
     ]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_a_step_frees_is_there_for_the_next():
+    code = """if True:
+        import resource, torch
+        from dlbook_torch.training import start
+
+        def step():
+            kept = [torch.ones(2**21) for _ in range(4)]  # 8 MB each, freed all together
+
+        def pages():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(5):
+                step()
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        step()
+        before = pages()
+        start.hold_freed_memory()
+        step()
+        print(before, pages())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 10_000
+    assert after < 100
