@@ -125,20 +125,24 @@ def errors(layer, inputs, dy):
 
 
 LARGE = [
-    ("winograd", (8, 64, 18, 18), dict(kernel_size=3, padding=1)),
-    ("winograd", (32, 256, 8, 8), dict(kernel_size=3, padding=1)),
-    ("winograd", (16, 32, 15, 15), dict(kernel_size=4)),
+    ("winograd", (4, 128, 18, 18), dict(kernel_size=3, padding=1, out_channels=128)),
+    ("winograd", (16, 256, 8, 8), dict(kernel_size=3, padding=1, out_channels=192)),
+    ("winograd", (8, 128, 15, 15), dict(kernel_size=4, out_channels=128)),
     ("ones", (64, 1, 28, 28), dict(kernel_size=5)),
     ("ones", (4, 3, 40, 40), dict(kernel_size=7, stride=2, padding=3)),
-    ("ones", (8, 64, 16, 16), dict(kernel_size=1)),
+    ("ones", (8, 15, 16, 16), dict(kernel_size=1)),
+    ("unfold", (8, 16, 16, 16), dict(kernel_size=1)),  # half as many channels as filters
     ("unfold", (16, 16, 14, 14), dict(kernel_size=5, padding=2)),
     ("unfold", (16, 64, 15, 15), dict(kernel_size=2)),
-    ("unfold", (8, 64, 16, 16), dict(kernel_size=3, stride=2)),
-    ("unfold", (8, 64, 16, 16), dict(kernel_size=3, groups=2)),
-    ("unfold", (8, 64, 16, 16), dict(kernel_size=(3, 2))),
-    ("unfold", (8, 64, 16, 16), dict(kernel_size=3, dilation=2)),
-    ("unfold", (64, 64, 5, 5), dict(kernel_size=3, padding=1)),  # more than half of 4 tiles unused
-    ("unfold", (1, 64, 8, 8), dict(kernel_size=3, padding=1)),  # too few tiles
+    ("unfold", (8, 128, 26, 26), dict(kernel_size=3, stride=2, out_channels=128)),
+    ("unfold", (8, 128, 26, 26), dict(kernel_size=3, groups=2, out_channels=128)),
+    ("unfold", (8, 128, 26, 26), dict(kernel_size=(3, 2), out_channels=128)),
+    ("unfold", (8, 128, 26, 26), dict(kernel_size=3, dilation=2, out_channels=128)),
+    ("unfold", (4, 64, 18, 18), dict(kernel_size=3, out_channels=128)),  # too few channels
+    ("unfold", (4, 128, 18, 18), dict(kernel_size=3, out_channels=64)),  # too few filters
+    # more than half of 4 tiles unused; too few tiles
+    ("unfold", (16, 128, 5, 5), dict(kernel_size=3, padding=1, out_channels=128)),
+    ("unfold", (1, 128, 8, 8), dict(kernel_size=3, padding=1, out_channels=128)),
     ("unfold", (8, 256, 4, 4), dict(kernel_size=1)),
     ("unfold", (1, 256, 17, 17), dict(kernel_size=1, stride=2)),
     ("unfold", (1, 256, 16, 16), dict(kernel_size=1, padding=1)),
@@ -147,7 +151,8 @@ LARGE = [
 
 @pytest.mark.parametrize("way, shape, how", LARGE, ids=str)
 def test_the_way_taken_is_told_and_exact(way, shape, how):
-    layer, x = nn.Conv2d(shape[1], 32, **how), torch.randn(shape)
+    layer = nn.Conv2d(**dict(in_channels=shape[1], out_channels=32) | how)
+    x = torch.randn(shape)
     assert layer.algorithm(x) == way
     # torch's own dw of a long sum is off by 6e-6
     assert max(errors(layer, x, torch.randn_like(layer(x)))) <= 1e-5
@@ -157,7 +162,8 @@ def test_the_way_taken_is_told_and_exact(way, shape, how):
 
 @pytest.mark.parametrize("way, shape, how", LARGE, ids=str)
 def test_what_is_not_float32_in_memory_goes_the_plain_way(way, shape, how):
-    layer, x = nn.Conv2d(shape[1], 32, **how), torch.randn(shape)
+    layer = nn.Conv2d(**dict(in_channels=shape[1], out_channels=32) | how)
+    x = torch.randn(shape)
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
         assert layer.to(dtype).algorithm(x.to(dtype)) == "unfold"
     assert layer.to("meta").float().algorithm(x.to("meta")) == "unfold"
@@ -174,9 +180,9 @@ def test_a_way_that_is_asked_for_is_gone_where_it_can_be(way):
 
 
 def test_padded_by_another_rule_the_enlarged_image_counts():
-    layer = nn.Conv2d(32, 32, 3, padding=2, padding_mode="reflect")
-    assert layer.algorithm(torch.randn(1, 32, 28, 28)) == "winograd"
-    assert layer.algorithm(torch.randn(1, 32, 24, 24)) == "unfold"
+    layer = nn.Conv2d(128, 128, 3, padding=2, padding_mode="reflect")
+    assert layer.algorithm(torch.randn(1, 128, 28, 28)) == "winograd"
+    assert layer.algorithm(torch.randn(1, 128, 24, 24)) == "unfold"
 
 
 @pytest.mark.parametrize("way", SHORT_CUTS)
@@ -197,8 +203,9 @@ def test_backward_goes_the_way_that_forward_went(way, monkeypatch):
 
 @pytest.mark.parametrize("way", SHORT_CUTS)
 @pytest.mark.parametrize("needed", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)], ids=str)
-def test_gradients_at_once_are_those_that_can_be_differentiated(way, needed, forced):
+def test_gradients_at_once_are_those_that_can_be_differentiated(way, needed, forced, monkeypatch):
     gone = forced(way)
+    monkeypatch.setattr(conv_unfold, "CHUNK_BYTES", 6000)  # pieces of 2 images and of 1
     layer = nn.Conv2d(2, 3, 3).double()
     x = torch.randn(3, 2, 7, 6).double()
     for t, wanted in zip((x, layer.weight, layer.bias), needed, strict=True):
@@ -221,12 +228,13 @@ WINDOWS = [
     dict(groups=2),
     dict(stride=2, padding=1),
     dict(out_channels=8),
+    dict(out_channels=9),  # more than twice the channels
 ]
 
 
 @pytest.mark.parametrize("how", WINDOWS, ids=str)
 def test_gradients_from_one_set_of_columns_are_those_from_two(how, monkeypatch):
-    monkeypatch.setattr(conv_unfold, "CHUNK_BYTES", 9000)  # several images, several pieces
+    monkeypatch.setattr(conv_unfold, "CHUNK_BYTES", 40000)  # pieces of 2, 2 and 1 images
     layer = nn.Conv2d(**(dict(in_channels=4, out_channels=4, kernel_size=3) | how)).double()
     x = torch.randn(5, 4, 9, 7).double().requires_grad_()
     calls, real = [], conv_unfold.both
@@ -235,7 +243,7 @@ def test_gradients_from_one_set_of_columns_are_those_from_two(how, monkeypatch):
     inputs, dy = [x, layer.weight, layer.bias], torch.randn_like(y)
     at_once = torch.autograd.grad(y, inputs, dy, retain_graph=True)
     assert len(calls) == (
-        how.get("stride", 1) == 1 and how.get("padding") != 2 and how.get("out_channels") != 8
+        how.get("stride", 1) == 1 and how.get("padding") != 2 and how.get("out_channels") != 9
     )
     assert_close(at_once, torch.autograd.grad(y, inputs, dy, create_graph=True))
 
@@ -252,7 +260,7 @@ def test_matrices_of_winograd_slide_a_filter_along_a_line(r):
 
 
 def test_an_infinite_pixel_stays_in_its_tile():
-    layer, x = nn.Conv2d(32, 32, 3), torch.randn(8, 32, 14, 14)
+    layer, x = nn.Conv2d(128, 128, 3), torch.randn(8, 128, 14, 14)
     assert layer.algorithm(x) == "winograd"
     x[0, 3, 5, 5] = torch.inf
     bad = ~layer(x).isfinite()

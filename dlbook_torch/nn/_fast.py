@@ -105,16 +105,17 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     no bias. For a new pair of shapes it writes a kernel first, which takes 2 ms. What is in a had
     better lie in memory row by row. Whoever watches single operations sees ``@``.
     """
-    if direct(a, b) and a.dtype == b.dtype == torch.float32 and min(a.dim(), b.dim()) > 1:
-        rows = a.shape[-2] if b.dim() == 3 else a.shape[:-1].numel()
-        if rows * b.shape[-2:].numel() < LARGE:
-            return a @ b
-        if a.dim() == b.dim() == 3:
-            parts = [product(x, y) for x, y in zip(a, b, strict=True)]
-            return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
-        onednn = _onednn() if b.dim() == 2 and not watched() else None
-        if onednn and torch.backends.mkldnn.enabled:
-            return onednn(a, b.mT, None, "none", [], "")
+    if not direct(a, b) or not a.dtype == b.dtype == torch.float32 or min(a.dim(), b.dim()) < 2:
+        return a @ b
+    rows = a.shape[-2] if b.dim() == 3 else a.shape[:-1].numel()
+    if rows * b.shape[-2:].numel() < LARGE or watched() or not torch.backends.mkldnn.enabled:
+        return a @ b
+    onednn = _onednn()
+    if onednn and b.dim() == 2:
+        return onednn(a, b.mT, None, "none", [], "")
+    if onednn and a.dim() == b.dim() == 3:
+        parts = [onednn(x, y.mT, None, "none", [], "") for x, y in zip(a, b, strict=True)]
+        return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
     return a @ b
 
 

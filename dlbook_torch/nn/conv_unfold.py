@@ -17,12 +17,12 @@ from torch import Tensor
 
 from ._fast import product, scratch
 from ._precision import wide_type
-from .fold import apart, channels_last, col2im, join, side_by_side, windows
+from .fold import Windows, apart, channels_last, col2im, join, side_by_side
 from .geometry import Image, Window
 
 # Images are unfolded a few at a time: what is kept of the columns stays in a cache, and the
 # memory of a step does not grow with the batch. One image is unfolded whole, whatever its size.
-CHUNK_BYTES = 2**21
+CHUNK_BYTES = 3 * 2**20
 FEW = 64  # a GPU has no use for small products: there, so many times more
 
 
@@ -52,27 +52,43 @@ def filters_of(weight: Tensor, groups: int) -> Tensor:
     return exact(weight).flatten(1).unflatten(0, (groups, -1))
 
 
-def columns_of(x: Tensor, window: Window, groups: int, more: int = 0) -> Tensor:
-    """The columns of all images behind each other, (G, CK/G, NL), in memory that is used again.
+class Columns:
+    """The columns of all images of a piece behind each other, in memory that is used again.
 
     There may be some more rows, for the caller to fill.
     """
-    t = windows(exact(x), window, side_by_side=True)  # C, *kernel, N, *positions
-    cells = x.dim() - 1
-    rows = prod(t.shape[:cells])
-    columns = scratch(t, (rows + more, *t.shape[cells:]), use="columns")
-    columns[:rows].view(t.shape).copy_(t)
-    return columns.flatten(1).unflatten(0, (groups, -1))
+
+    def __init__(self, window: Window, groups: int, more: int = 0):
+        self.how, self.shape = (window, groups, more), torch.Size()
+
+    def of(self, x: Tensor) -> Tensor:
+        """(N, C, *image) to (G, CK/G, NL)."""
+        x = exact(x)
+        if self.shape == x.shape:
+            self.target.copy_(self.windows.of(x))
+        else:  # the first piece, or the last
+            self._prepare(x)
+        return self.columns
+
+    def _prepare(self, x: Tensor) -> None:
+        window, groups, more = self.how
+        self.shape, self.windows = x.shape, Windows(x, window, side_by_side=True)
+        t = self.windows.of(x)  # C, *kernel, N, *positions
+        cells = x.dim() - 1
+        rows = prod(t.shape[:cells])
+        columns = scratch(t, (rows + more, *t.shape[cells:]), use="columns")
+        self.target = columns[:rows].view(t.shape).copy_(t)
+        self.columns = columns.flatten(1).unflatten(0, (groups, -1))
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     """Filters times columns."""
     image, w = x.shape[2:], filters_of(weight, groups)
     b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
+    columns, positions = Columns(window, groups), window.positions(image)
 
     def piece(part: Tensor) -> Tensor:
-        columns = columns_of(part, window, groups)
-        y = apart(product(w, columns), part.shape[0], window.positions(image))  # of (G, O/G, NL)
+        y = apart(product(w, columns.of(part)), part.shape[0], positions)  # of (G, O/G, NL)
         return y if b is None else y + b
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
@@ -97,16 +113,19 @@ def convolve_input(
 
 
 def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tensor:
-    """The product of dy and the columns, transposed, summed over the images."""
+    """The product of dy and the columns, transposed, summed over the images.
+
+    It is made the other way round, columns times dy, transposed: a higher matrix is made faster.
+    """
+    columns = Columns(window, groups)
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        columns = columns_of(part, window, groups)
         d = side_by_side(exact(dpart).flatten(2), groups)
-        return product(d, columns.mT)  # (G, O/G, CK/G)
+        return product(columns.of(part), d.mT)  # (G, CK/G, O/G)
 
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
     dw = reduce(Tensor.add_, (piece(*part).to(wide_type(x.dtype)) for part in parts))
-    return dw.to(x.dtype).flatten(0, 1).unflatten(1, (-1, *window.kernel))
+    return dw.to(x.dtype).mT.flatten(0, 1).unflatten(1, (-1, *window.kernel))
 
 
 def turned(window: Window) -> Window:
@@ -124,10 +143,11 @@ def gradients(
     """What the input, the filters and the bias of :func:`convolve` get, as far as needed.
 
     At stride 1 dx is dy, convolved with the filters turned round, and dw is x times what that one
-    has as its columns: dy is unfolded once for both, and nothing is to be folded back.
+    has as its columns: dy is unfolded once for both, and nothing is to be folded back. That is
+    faster as long as dy has up to twice as many channels as x.
     """
     db = dy.sum((0, *range(2, dy.dim()))) if needed[2] else None
-    if needed[0] and needed[1] and set(window.stride) == {1} and len(weight) <= x.shape[1]:
+    if needed[0] and needed[1] and set(window.stride) == {1} and len(weight) <= 2 * x.shape[1]:
         around = turned(window)
         if min(map(min, around.padding)) >= 0:
             return *both(x, weight, dy, around, groups), db
@@ -142,14 +162,15 @@ def both(
     axes = [*range(2, dy.dim())]
     w = weight.flip(axes).unflatten(0, (groups, -1)).transpose(1, 2)  # (G, C/G, O/G, *kernel)
     rows = exact(w).flatten(3).flatten(2)  # (G, C/G, OK/G)
-    dw: list[Tensor] = []
+    columns, dw = Columns(around, groups), list[Tensor]()
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        columns = columns_of(dpart, around, groups)  # (G, OK/G, NL)
-        term = product(side_by_side(exact(part).flatten(2), groups), columns.mT)
+        t = columns.of(dpart)  # (G, OK/G, NL)
+        term = product(t, side_by_side(exact(part).flatten(2), groups).mT)  # (G, OK/G, C/G)
         dw[:] = [dw[0].add_(term) if dw else term]
-        return apart(product(rows, columns), part.shape[0], part.shape[2:])
+        return apart(product(rows, t), part.shape[0], part.shape[2:])
 
     parts = chunks(dy.shape[2:], dy.shape[1], x.shape[1], around, x, dy)
     dx = join(piece, parts, dy, channels_last(dy) or channels_last(weight))
-    return dx, dw[0].to(x.dtype).view(w.shape).transpose(1, 2).flatten(0, 1).flip(axes)
+    d = dw[0].to(x.dtype).mT.unflatten(2, w.shape[2:])  # as w
+    return dx, d.transpose(1, 2).flatten(0, 1).flip(axes)

@@ -22,30 +22,51 @@ def im2col(x: Tensor, window: Window) -> Tensor:
 
     .. math:: t_{cj,\,hw} = x_{c,\,h,\,sw + j}, \qquad y_{cij,\,hw} = t_{cj,\,sh + i,\,w}
     """
-    t, positions = windows(x, window), prod(window.positions(x.shape[2:]))
+    t, positions = Windows(x, window).of(x), prod(window.positions(x.shape[2:]))
     columns = t.new_empty(x.shape[0], x.shape[1] * prod(window.kernel), positions)
     columns.view(t.shape).copy_(t)
     return columns
 
 
-def windows(x: Tensor, window: Window, side_by_side: bool = False) -> Tensor:
-    """What :func:`im2col` copies: (N, C, *kernel, *positions), or with the images after the kernel.
+class Windows:
+    """What :func:`im2col` copies, of any batch of one shape: (N, C, *kernel, *positions).
 
-    What is left to copy is the step along the first axis, which is a view.
+    Or with the images after the kernel. The memory on the way, and what lies where in it, is laid
+    out once; an answer is a view of it, until the next one. What is left to copy is the step along
+    the first axis.
     """
-    image = x.shape[2:]
-    t = x
-    if any(map(any, window.padding)):
-        t = scratch(x, (*x.shape[:2], *window.padded(image)), use="padded").zero_()
-        t[window.inside(image)] = x
-    t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 2)  # the axis behind the channels
-    positions = window.positions(image)
-    for axis in reversed(range(len(image))):
-        kernel, stride, dilation = window.along(axis)
-        t = slide(t, axis - len(image), cells, kernel, positions[axis], stride, dilation)
-        if kernel > 1 and axis:
-            t = scratch(t, use=f"axis {axis}").copy_(t)
-    return t
+
+    def __init__(self, like: Tensor, window: Window, side_by_side: bool = False):
+        self.window, self.side_by_side, image = window, side_by_side, like.shape[2:]
+        self.positions = window.positions(image)
+        self.inside: Tensor | None = None  # of the margins, where there are any
+        if any(map(any, window.padding)):
+            sizes = (*like.shape[:2], *window.padded(image))
+            padded = scratch(like, sizes, use="padded").zero_()
+            self.inside = padded[window.inside(image)]
+            self.copies, self.view = self._from(padded)
+
+    def of(self, x: Tensor) -> Tensor:
+        """The windows of these images."""
+        if self.inside is None:
+            self.copies, self.view = self._from(x)
+        else:
+            self.inside.copy_(x)
+        for to, source in self.copies:
+            to.copy_(source)
+        return self.view
+
+    def _from(self, t: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """The copies to make, of images with their margins, and where the windows are then."""
+        t, cells = (t.transpose(0, 1), 1) if self.side_by_side else (t, 2)  # behind the channels
+        copies, rank = [], len(self.positions)
+        for axis in reversed(range(rank)):
+            kernel, stride, dilation = self.window.along(axis)
+            t = slide(t, axis - rank, cells, kernel, self.positions[axis], stride, dilation)
+            if kernel > 1 and axis:
+                copies.append((scratch(t, use=f"axis {axis}"), t))
+                t = copies[-1][0]
+        return copies, t
 
 
 def col2im(columns: Tensor, image: Image, window: Window, side_by_side: bool = False) -> Tensor:

@@ -326,11 +326,11 @@ MUTANTS: list[Mutant] = [
             "",
         ),
         ("fast: in double precision", "x.is_cpu and x.itemsize < 8", "x.is_cpu"),
-        ("product: a counter of operations is not told", "and not watched() else", "else"),
+        ("product: a counter of operations is not told", "or watched() or", "or"),
         (
             "product: oneDNN though it is switched off",
-            "if onednn and torch.backends.mkldnn.enabled:",
-            "if onednn:",
+            "or not torch.backends.mkldnn.enabled:",
+            "or False:",
         ),
         (
             "product: the first factor for all",

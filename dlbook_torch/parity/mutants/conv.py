@@ -9,8 +9,8 @@ MUTANTS: list[Mutant] = [
         ("col2im: = for +=", "steps.add_(t.narrow", "steps.copy_(t.narrow"),
         (
             "unfold: kernel cells before channels",
-            "t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 2)",
-            "t, cells = (t.transpose(0, 1), 1) if side_by_side else (t, 1)",
+            "t, cells = (t.transpose(0, 1), 1) if self.side_by_side else (t, 2)",
+            "t, cells = (t.transpose(0, 1), 1) if self.side_by_side else (t, 1)",
         ),
         (
             "fold: gradient without the padding",
@@ -168,6 +168,11 @@ MUTANTS: list[Mutant] = [
             "True and",
         ),
         (
+            "unfold: the columns of the piece before",
+            "self.target.copy_(self.windows.of(x))",
+            "self.windows.of(x)",
+        ),
+        (
             "unfold: the last piece alone counts for the filters",
             "dw[:] = [dw[0].add_(term) if dw else term]\n        return apart",
             "dw[:] = [term]\n        return apart",
@@ -180,11 +185,6 @@ MUTANTS: list[Mutant] = [
             "conv by ones: the bias counts twice",
             "columns[-1:] = 1",
             "columns[-1:] = 2",
-        ),
-        (
-            "conv by ones: unused rows of dy not cleared",
-            "d[:filters], d[filters:] = dpart.transpose(0, 1), 0",
-            "d[:filters], d[:1] = dpart.transpose(0, 1), 0",
         ),
         (
             "conv by ones: the gradient of the bias is another weight's",
