@@ -216,7 +216,7 @@ class _Softmax(Function):
             y, dim = torch.empty_like(a), _last(dim, a)
             for part, e in in_rows(dim, a, y):
                 exp(torch.sub(part, part.amax(dim, keepdim=True), out=e), out=e)
-                e.div_(e.sum(dim, keepdim=True))
+                e.mul_(e.sum(dim, keepdim=True).reciprocal_())
             return answer(y, x)
         e = exp(a - a.amax(dim, keepdim=True))
         return answer(e.div_(e.sum(dim, keepdim=True)), x)
@@ -233,7 +233,7 @@ class _Softmax(Function):
             dx, dim = torch.empty_like(y), _last(ctx.dim, y)
             for p, dp, out in in_rows(dim, y, d, dx):
                 dot = torch.mul(p, dp, out=out).sum(dim, keepdim=True)
-                torch.sub(dp, dot, out=out).mul_(p)
+                out.addcmul_(p, dot, value=-1)
             return dx.to(dy.dtype), None
         return (y * (d - (d * y).sum(ctx.dim, keepdim=True))).to(dy.dtype), None
 

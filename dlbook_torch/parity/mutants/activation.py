@@ -258,8 +258,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "softmax: the fast derivative without the inner product",
-            "torch.sub(dp, dot, out=out).mul_(p)",
-            "torch.mul(dp, p, out=out)",
+            "out.addcmul_(p, dot, value=-1)",
+            "out.addcmul_(p, dot, value=0)",
         ),
         (
             "softmax: rows of another axis",
