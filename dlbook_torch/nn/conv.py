@@ -343,10 +343,11 @@ class Conv2d(_Conv):
     cut in pieces, so that what a pass holds beside its result does not grow with them.
 
     In float32 on a CPU the fastest of several ways is taken, by shape: ``winograd`` for square
-    kernels of 3 or 4 on many channels, ``ones`` for short columns, ``unfold`` for the rest;
-    :meth:`algorithm` tells which. Inside ``with nn.algorithms(convolution="unfold"):`` (or another
-    of them) all layers go that way, where they can; other types and devices, and what is compiled,
-    always go the plain way, ``unfold``. All are exact but ``winograd``, whose error is some 2e-6 of
+    kernels of 3 or 4 on many channels, ``ones`` for few channels and many filters, ``unfold`` for
+    the rest; :meth:`algorithm` tells which. Inside
+    ``with nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where
+    they can; other types and devices, and what is compiled, always go the plain way, ``unfold``.
+    All are exact but ``winograd``, whose error is some 2e-6 of
     the largest answer: five times torch's, and an infinite pixel makes a tile of answers NaN.
 
     Args:
