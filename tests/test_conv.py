@@ -221,15 +221,21 @@ def test_layer_exports_for_batches_of_every_size(case):
 @pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
     "ignore:.*should not be instantiated:DeprecationWarning"
 )
+@pytest.mark.parametrize("first", [False, True], ids=["", "first"])  # layer of a network
 @one_of_each
-def test_layer_and_its_gradients_compile_without_a_graph_break(case):
+def test_layer_and_its_gradients_compile_without_a_graph_break(case, first):
     torch._dynamo.reset()
     (ours, ref), a = case.twins(), case.inputs()
+    if first and not list(ours.parameters()):
+        pytest.skip("nothing in it learns")
+    a[0].requires_grad_(not first)
     b = tuple(map(checks.twin_of, a))
     y = torch.compile(ours, fullgraph=True, backend="aot_eager")(*a)
     y.square().sum().backward()
     ref(*b).square().sum().backward()
     assert_close(a[0].grad, b[0].grad)
+    for p, q in zip(ours.parameters(), ref.parameters(), strict=True):
+        assert_close(p.grad, q.grad)
 
 
 @pytest.mark.parametrize(

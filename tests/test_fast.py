@@ -209,3 +209,28 @@ def test_of_what_is_not_elementary_a_layer_calls_the_product_alone(name, sent, m
     )
     found = operations(layer, (x.requires_grad_(),))
     assert found - ELEMENTARY == {"_linear_pointwise"}
+
+
+class _Doubled(_fast.Function):
+    """A formula that no compiler takes in one piece."""
+
+    @staticmethod
+    def forward(x):
+        torch._dynamo.graph_break()
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx, inputs, y):
+        pass
+
+    @staticmethod
+    def backward(ctx, dy):
+        return 2 * dy
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
+def test_a_compiler_that_comes_in_at_the_formula_itself_gets_by():
+    torch._dynamo.reset()
+    x = torch.randn(3, requires_grad=True)
+    torch.compile(lambda x: _Doubled.apply(x) + 1, backend="aot_eager")(x).sum().backward()
+    assert_close(x.grad, torch.full((3,), 2.0))

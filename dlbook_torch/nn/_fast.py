@@ -24,8 +24,8 @@ _BITS = {4: torch.int32, 2: torch.int16}
 class Function(autograd.Function):
     """A formula and what its derivative needs, in two parts, as ``torch.func`` wants them.
 
-    Where no transform of ``torch.func`` and no compiler looks on, a twin runs both parts as one:
-    torch takes 8 us to bring two together, four times what it takes to apply one.
+    Where no transform of ``torch.func`` looks on, a twin runs both parts as one: torch takes 8 us
+    to bring two together, four times what it takes to apply one. A compiler traces the two parts.
     """
 
     _at_once: type[autograd.Function]
@@ -47,9 +47,9 @@ class Function(autograd.Function):
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
+        if torch._C._are_functorch_transforms_active():
             return super().apply(*args)
-        return cls._at_once.apply(*args)
+        return cls._at_once.apply(*args)  # here too if a compiler comes in at this very call
 
 
 def _wrapped(x: Tensor) -> bool:

@@ -12,7 +12,6 @@ Letters: N images, C channels in, O filters, K cells of a kernel, L window posit
 """
 
 from collections.abc import Sequence
-from functools import reduce
 from math import prod
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from ._fast import product
 from .conv_unfold import Columns, chunks, convolve_input, convolve_weight  # noqa: F401 (its own too)
-from .fold import apart, channels_last, join, side_by_side
+from .fold import apart, channels_last, join, side_by_side, total
 from .geometry import Image, Window
 
 MOST = 200  # numbers of a column: with more of them, the products are what costs
@@ -74,6 +73,6 @@ def gradients(
     if not (needed[1] or needed[2]):
         return dx, None, None
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
-    t = reduce(Tensor.add_, (piece(*part) for part in parts))
+    t = total(piece, parts)
     dw, db = t[:-1].mT.reshape(weight.shape), t[-1].clone()
     return dx, dw if needed[1] else None, db if needed[2] else None

@@ -9,7 +9,6 @@ Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L wi
 """
 
 from collections.abc import Sequence
-from functools import reduce
 from math import prod
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ._fast import product, scratch
 from ._precision import wide_type
-from .fold import Windows, apart, channels_last, col2im, join, side_by_side
+from .fold import Windows, apart, channels_last, col2im, join, side_by_side, total
 from .geometry import Image, Window
 
 # Images are unfolded a few at a time: what is kept of the columns stays in a cache, and the
@@ -121,11 +120,10 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tenso
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         d = side_by_side(exact(dpart).flatten(2), groups)
-        return product(columns.of(part), d.mT)  # (G, CK/G, O/G)
+        return product(columns.of(part), d.mT).to(wide_type(x.dtype))  # (G, CK/G, O/G)
 
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
-    dw = reduce(Tensor.add_, (piece(*part).to(wide_type(x.dtype)) for part in parts))
-    return dw.to(x.dtype).mT.flatten(0, 1).unflatten(1, (-1, *window.kernel))
+    return total(piece, parts).to(x.dtype).mT.flatten(0, 1).unflatten(1, (-1, *window.kernel))
 
 
 def turned(window: Window) -> Window:

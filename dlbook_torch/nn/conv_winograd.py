@@ -31,14 +31,14 @@ Letters: N images, C channels in, O filters, m answers and 6 pixels along a side
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from math import ceil, prod
 
 import torch
 from torch import Tensor
 
 from ._fast import product
-from .fold import channels_last, join, overlap, slide
+from .fold import channels_last, join, overlap, slide, total
 from .geometry import Image, Window
 
 POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)
@@ -152,7 +152,7 @@ class Filters:
     def gradient(self, d: Tensor, t: Tensor) -> Tensor:
         """What w gets from one piece, (r * r, OC): of both, at the points."""
         parts = zip(*(a.split(self.step) for a in (self.g, d, t)), strict=True)
-        return reduce(Tensor.add_, (g.mT @ product(a.mT, b).flatten(1) for g, a, b in parts))
+        return total(lambda g, a, b: g.mT @ product(a.mT, b).flatten(1), parts)
 
     def unfolded(self, dw: Tensor) -> Tensor:
         """(r * r, OC) to (O, C, r, r)."""
@@ -250,9 +250,11 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int = 1) -> T
     """The adjoint of :func:`convolve` as a function of its filters."""
     tiles = Tiles(x.shape[2:], window, x)
     u = Filters(x.new_empty(dy.shape[1], x.shape[1], *window.kernel), tiles.g)
-    parts = tiles.parts(max(u.shape[:2]), x, dy)
-    pieces = (u.gradient(tiles.of_answers(d), tiles.of_image(part)) for part, d in parts)
-    return u.unfolded(reduce(Tensor.add_, pieces))
+
+    def piece(part: Tensor, dpart: Tensor) -> Tensor:
+        return u.gradient(tiles.of_answers(dpart), tiles.of_image(part))
+
+    return u.unfolded(total(piece, tiles.parts(max(u.shape[:2]), x, dy)))
 
 
 def gradients(

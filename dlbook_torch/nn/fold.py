@@ -158,6 +158,18 @@ def join(
     return whole
 
 
+def total(piece: Callable[..., Tensor], parts: Iterable) -> Tensor:
+    """The sum of all pieces, each added to the first one before the next is made.
+
+    A loop, since torch's compiler stumbles over a generator in ``reduce``.
+    """
+    whole: Any = None
+    for part in parts:
+        y = piece(*part)
+        whole = y if whole is None else whole.add_(y)
+    return whole
+
+
 def _strides(shape: Image, last: bool) -> list[int]:
     """Of a dense tensor, its channels behind the rest or not."""
     order = [0, *range(2, len(shape)), 1] if last else range(len(shape))

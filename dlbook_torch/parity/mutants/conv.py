@@ -90,11 +90,6 @@ MUTANTS: list[Mutant] = [
             "zip(*[batch.split(max(1, n)) for batch in batches], strict=True)",
             "zip(*[batch[: max(1, n, len(batch) - 1)].split(max(1, n)) for batch in batches])",
         ),
-        (
-            "conv: only the last piece counts for the filters",
-            "dw = reduce(Tensor.add_, (",
-            "dw = reduce(lambda _, last: last, (",
-        ),
     ),
     *mutants(
         "nn/conv_unfold.py",
@@ -116,8 +111,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "conv: pieces of half precision added up in half precision",
-            "(piece(*part).to(wide_type(x.dtype)) for part in parts)",
-            "(piece(*part).to(x.dtype) for part in parts)",
+            "return product(columns.of(part), d.mT).to(wide_type(x.dtype))",
+            "return product(columns.of(part), d.mT).to(x.dtype)",
         ),
     ),
     *mutants(
@@ -253,6 +248,11 @@ MUTANTS: list[Mutant] = [
     *mutants(
         "nn/fold.py",
         quick("pieces"),
+        (
+            "conv: only the last piece counts for the filters",
+            "whole = y if whole is None else whole.add_(y)",
+            "whole = y",
+        ),
         (
             "conv: pieces written over each other",
             "        start += y.shape[0]\n",
