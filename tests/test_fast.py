@@ -229,6 +229,7 @@ class _Doubled(_fast.Function):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # and 2.11's
 def test_a_compiler_that_comes_in_at_the_formula_itself_gets_by():
     torch._dynamo.reset()
     x = torch.randn(3, requires_grad=True)
