@@ -360,11 +360,6 @@ MUTANTS: list[Mutant] = [
             "totals = [k - 1 for",
         ),
         (
-            "window: dilation ignored between the cells",
-            "slice(i * d, i * d + (n - 1) * s + 1, s)",
-            "slice(i, i + (n - 1) * s + 1, s)",
-        ),
-        (
             "window: dilation ignored in the extent",
             "return self.dilation[axis] * (self.kernel[axis] - 1) + 1",
             "return self.kernel[axis]",
@@ -388,6 +383,15 @@ MUTANTS: list[Mutant] = [
             "window: ceil_mode off by one at the edge",
             "* stride < ceil_edge",
             "* stride <= ceil_edge",
+        ),
+    ),
+    *mutants(
+        "nn/geometry.py",
+        "test_pooling.py -k compiled",
+        (
+            "window: dilation ignored between the cells",
+            "slice(i * d, i * d + (n - 1) * s + 1, s)",
+            "slice(i, i + (n - 1) * s + 1, s)",
         ),
     ),
     *mutants(
