@@ -4,10 +4,8 @@ All of it is for float32 and narrower types, in plain eager mode. Where autograd
 of gradients), a compiler traces or ``torch.func`` maps, and in float64, the plain formula runs.
 """
 
-import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from math import e, log2, prod
 from typing import Any
 
@@ -16,7 +14,6 @@ from torch import Tensor, autograd
 
 PIECE = 2**18  # numbers in a piece: a few temporaries of a megabyte
 KEPT = 2**22  # numbers of memory that a thread keeps at most
-LARGE = 2**21  # multiplications of a product that gains by going to oneDNN: it takes 10 us to call
 
 _BITS = {4: torch.int32, 2: torch.int16}
 
@@ -85,43 +82,6 @@ def maskless(*tensors: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return all(map(_narrow, tensors))
     return direct(*tensors)
-
-
-@cache
-def _onednn() -> Any:
-    """OneDNN's product of two matrices as this torch has it, or None: built for x86 processors."""
-    if not torch.backends.mkldnn.is_available() or platform.machine() not in ("x86_64", "AMD64"):
-        return None
-    entry = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    return entry and entry.default
-
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` with a matrix b, or with as many as there are a; of large ones through oneDNN.
-
-    That is the library of torch's own convolutions, where torch hands ``@`` to its BLAS (MKL). Both
-    add up the same products of float32 numbers; on processors that are not Intel's the first takes
-    half the time. Torch names its entry after the layer that its compiler makes of it; here it has
-    no bias. For a new pair of shapes it writes a kernel first, which takes 2 ms. What is in a had
-    better lie in memory row by row. Whoever watches single operations sees ``@``.
-    """
-    if not direct(a, b) or not a.dtype == b.dtype == torch.float32 or min(a.dim(), b.dim()) < 2:
-        return a @ b
-    rows = a.shape[-2] if b.dim() == 3 else a.shape[:-1].numel()
-    if rows * b.shape[-2:].numel() < LARGE or watched() or not torch.backends.mkldnn.enabled:
-        return a @ b
-    onednn = _onednn()
-    if onednn and b.dim() == 2:
-        return onednn(a, b.mT, None, "none", [], "")
-    if onednn and a.dim() == b.dim() == 3:
-        parts = [onednn(x, y.mT, None, "none", [], "") for x, y in zip(a, b, strict=True)]
-        return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
-    return a @ b
-
-
-def watched() -> bool:
-    """Whether someone looks at every operation: a tracer, or a counter of multiplications."""
-    return torch._C._len_torch_dispatch_stack() > 0
 
 
 def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -17,7 +17,6 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ._fast import product
 from .conv_unfold import Columns, chunks, convolve_input, convolve_weight  # noqa: F401 (its own too)
 from .fold import apart, channels_last, join, side_by_side, total
 from .geometry import Image, Window
@@ -54,7 +53,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, gro
     columns, positions = ColumnsAndOnes(window), window.positions(image)
 
     def piece(part: Tensor) -> Tensor:
-        return apart(product(w, columns.of(part)).unsqueeze(0), part.shape[0], positions)
+        return apart((w @ columns.of(part)).unsqueeze(0), part.shape[0], positions)
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
     return join(piece, parts, x, channels_last(x) or channels_last(weight))
@@ -67,7 +66,7 @@ def gradients(
     columns = ColumnsAndOnes(window)
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        return product(columns.of(part), side_by_side(dpart.flatten(2), 1)[0].mT)  # (CK + 1, O)
+        return columns.of(part) @ side_by_side(dpart.flatten(2), 1)[0].mT  # (CK + 1, O)
 
     dx = convolve_input(dy, weight, None, x.shape[2:], window, groups) if needed[0] else None
     if not (needed[1] or needed[2]):

@@ -14,7 +14,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from ._fast import product, scratch
+from ._fast import scratch
 from ._precision import wide_type
 from .fold import Windows, apart, channels_last, col2im, join, side_by_side, total
 from .geometry import Image, Window
@@ -87,7 +87,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, gro
     columns, positions = Columns(window, groups), window.positions(image)
 
     def piece(part: Tensor) -> Tensor:
-        y = apart(product(w, columns.of(part)), part.shape[0], positions)  # of (G, O/G, NL)
+        y = apart(w @ columns.of(part), part.shape[0], positions)  # of (G, O/G, NL)
         return y if b is None else y + b
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
@@ -102,7 +102,7 @@ def convolve_input(
     b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
 
     def piece(part: Tensor) -> Tensor:
-        columns = product(w, side_by_side(exact(part).flatten(2), groups))  # (G, CK/G, NL)
+        columns = w @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
         columns = columns.flatten(0, 1).unflatten(1, (part.shape[0], prod(part.shape[2:])))
         x = col2im(columns, image, window, side_by_side=True)
         return x if b is None else x + b
@@ -120,7 +120,7 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tenso
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         d = side_by_side(exact(dpart).flatten(2), groups)
-        return product(columns.of(part), d.mT).to(wide_type(x.dtype))  # (G, CK/G, O/G)
+        return (columns.of(part) @ d.mT).to(wide_type(x.dtype))  # (G, CK/G, O/G)
 
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
     return total(piece, parts).to(x.dtype).mT.flatten(0, 1).unflatten(1, (-1, *window.kernel))
@@ -164,9 +164,9 @@ def both(
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         t = columns.of(dpart)  # (G, OK/G, NL)
-        term = product(t, side_by_side(exact(part).flatten(2), groups).mT)  # (G, OK/G, C/G)
+        term = t @ side_by_side(exact(part).flatten(2), groups).mT  # (G, OK/G, C/G)
         dw[:] = [dw[0].add_(term) if dw else term]
-        return apart(product(rows, t), part.shape[0], part.shape[2:])
+        return apart(rows @ t, part.shape[0], part.shape[2:])
 
     parts = chunks(dy.shape[2:], dy.shape[1], x.shape[1], around, x, dy)
     dx = join(piece, parts, dy, channels_last(dy) or channels_last(weight))

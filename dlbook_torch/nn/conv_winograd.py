@@ -37,7 +37,6 @@ from math import ceil, prod
 import torch
 from torch import Tensor
 
-from ._fast import product
 from .fold import channels_last, join, overlap, slide, total
 from .geometry import Image, Window
 
@@ -145,14 +144,14 @@ class Filters:
         With ``turned`` the other way, as for what has the answers' shape.
         """
         if self.step == SIDE**2:
-            return product(t, self.whole if turned else self.whole.mT)
+            return t @ (self.whole if turned else self.whole.mT)
         parts = zip(t.split(self.step), self.made(), strict=True)
-        return join(lambda part, u: product(part, u if turned else u.mT), parts, t, last=False)
+        return join(lambda part, u: part @ (u if turned else u.mT), parts, t, last=False)
 
     def gradient(self, d: Tensor, t: Tensor) -> Tensor:
         """What w gets from one piece, (r * r, OC): of both, at the points."""
         parts = zip(*(a.split(self.step) for a in (self.g, d, t)), strict=True)
-        return total(lambda g, a, b: g.mT @ product(a.mT, b).flatten(1), parts)
+        return total(lambda g, a, b: g.mT @ (a.mT @ b).flatten(1), parts)
 
     def unfolded(self, dw: Tensor) -> Tensor:
         """(r * r, OC) to (O, C, r, r)."""

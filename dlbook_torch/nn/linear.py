@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from ._fast import Function, direct, product
+from ._fast import Function, direct
 from ._precision import cast
 
 
@@ -39,7 +39,7 @@ class _Linear(Function):
 
     @staticmethod
     def forward(x, weight, bias):
-        y = product(x, weight.mT)
+        y = x @ weight.mT
         if bias is None:
             return y
         return y.add_(bias) if direct(y, bias) else y + bias
@@ -54,8 +54,8 @@ class _Linear(Function):
         dx, dw, db = ctx.needs_input_grad
         rows, drows = _rows(x), _rows(dy)
         return (
-            product(dy, weight) if dx else None,
-            product(drows.mT, rows) if dw else None,
+            dy @ weight if dx else None,
+            drows.mT @ rows if dw else None,
             drows.sum(0) if db else None,
         )
 

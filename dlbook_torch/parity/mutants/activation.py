@@ -326,17 +326,6 @@ MUTANTS: list[Mutant] = [
             "",
         ),
         ("fast: in double precision", "x.is_cpu and x.itemsize < 8", "x.is_cpu"),
-        ("product: a counter of operations is not told", "or watched() or", "or"),
-        (
-            "product: oneDNN though it is switched off",
-            "or not torch.backends.mkldnn.enabled:",
-            "or False:",
-        ),
-        (
-            "product: the first factor for all",
-            "for x, y in zip(a, b, strict=True)]",
-            "for x, y in zip(a[:1].expand_as(a), b, strict=True)]",
-        ),
         (
             "scratch: one for all uses",
             "vars(_kept)[use] = torch.empty",

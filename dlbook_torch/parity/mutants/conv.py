@@ -111,8 +111,8 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "conv: pieces of half precision added up in half precision",
-            "return product(columns.of(part), d.mT).to(wide_type(x.dtype))",
-            "return product(columns.of(part), d.mT).to(x.dtype)",
+            "return (columns.of(part) @ d.mT).to(wide_type(x.dtype))",
+            "return (columns.of(part) @ d.mT).to(x.dtype)",
         ),
     ),
     *mutants(

@@ -6,11 +6,11 @@ MUTANTS: list[Mutant] = [
     *mutants(
         "nn/linear.py",
         quick("-Linear-"),
-        ("linear: weight not transposed", "y = product(x, weight.mT)", "y = product(x, weight)"),
+        ("linear: weight not transposed", "y = x @ weight.mT", "y = x @ weight"),
         (
             "linear: dx by the transposed weight",
-            "product(dy, weight) if dx",
-            "product(dy, weight.mT) if dx",
+            "dy @ weight if dx",
+            "dy @ weight.mT if dx",
         ),
         (
             "linear: bias gradient a mean",
