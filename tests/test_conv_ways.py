@@ -138,8 +138,8 @@ LARGE = [
     ("unfold", (8, 128, 26, 26), dict(kernel_size=3, groups=2, out_channels=128)),
     ("unfold", (8, 128, 26, 26), dict(kernel_size=(3, 2), out_channels=128)),
     ("unfold", (8, 128, 26, 26), dict(kernel_size=3, dilation=2, out_channels=128)),
-    ("unfold", (4, 64, 18, 18), dict(kernel_size=3, out_channels=128)),  # too few channels
-    ("unfold", (4, 128, 18, 18), dict(kernel_size=3, out_channels=64)),  # too few filters
+    ("unfold", (8, 24, 18, 18), dict(kernel_size=3, out_channels=128)),  # too few channels
+    ("unfold", (4, 128, 18, 18), dict(kernel_size=3, out_channels=24)),  # too few filters
     # more than half of 4 tiles unused; too few tiles
     ("unfold", (16, 128, 5, 5), dict(kernel_size=3, padding=1, out_channels=128)),
     ("unfold", (1, 128, 8, 8), dict(kernel_size=3, padding=1, out_channels=128)),

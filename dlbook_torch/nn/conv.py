@@ -347,8 +347,8 @@ class Conv2d(_Conv):
     the rest; :meth:`algorithm` tells which. Inside
     ``with nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where
     they can; other types and devices, and what is compiled, always go the plain way, ``unfold``.
-    All are exact but ``winograd``, whose error is some 2e-6 of
-    the largest answer: five times torch's, and an infinite pixel makes a tile of answers NaN.
+    All are exact but ``winograd``, whose error is some 2e-6 of the largest answer: five times
+    torch's, and an infinite pixel makes a tile of answers NaN.
 
     Args:
         in_channels: C, channels of the image.

@@ -45,7 +45,7 @@ SIDE = len(POINTS) + 1  # pixels of a tile; the last point is infinity
 PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
 ROWS = 128  # least tiles treated together: less, and the filters would be read too often
 LARGE = 2**17  # numbers of filters that are not treated at all points at once
-CHANNELS, TILES = 128, 64  # least that pay, of channels and of filters
+CHANNELS, TILES = 32, 64  # least that pay, of channels and of filters
 GAIN = 2.5  # least ratio of plain multiplications to these
 
 
