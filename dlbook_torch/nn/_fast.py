@@ -69,6 +69,11 @@ def eager(*tensors: Tensor | None) -> bool:
     return True
 
 
+def compiled(*tensors: Tensor) -> bool:
+    """Whether a compiler traces these for the CPU, no wider than float32."""
+    return torch.compiler.is_compiling() and all(map(_narrow, tensors))
+
+
 def direct(*tensors: Tensor | None) -> bool:
     """Whether one may write into buffers: as :func:`eager`, and autograd is not recording."""
     return not torch.is_grad_enabled() and eager(*tensors)
@@ -79,9 +84,7 @@ def maskless(*tensors: Tensor) -> bool:
 
     A compiled kernel takes tens of times as long to store such a mask as to compute with it.
     """
-    if torch.compiler.is_compiling():
-        return all(map(_narrow, tensors))
-    return direct(*tensors)
+    return compiled(*tensors) or direct(*tensors)
 
 
 def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:

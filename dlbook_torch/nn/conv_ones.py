@@ -17,8 +17,14 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .conv_unfold import Columns, chunks, convolve_input, convolve_weight  # noqa: F401 (its own too)
-from .fold import apart, channels_last, join, side_by_side, total
+from .conv_unfold import (
+    Columns,
+    chunks,
+    convolve_input,
+    convolve_weight,
+    small,  # noqa: F401 (its own too)
+)
+from .fold import channels_last, images_of, join, rows_of, total
 from .geometry import Image, Window
 
 MOST = 200  # numbers of a column: with more of them, the products are what costs
@@ -35,25 +41,25 @@ def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
 
 
 class ColumnsAndOnes(Columns):
-    """(CK + 1, NL)."""
+    """(N, 1, CK + 1, L), or (1, 1, CK + 1, NL) side by side."""
 
-    def __init__(self, window: Window):
-        super().__init__(window, 1, more=1)
+    def __init__(self, window: Window, side_by_side: bool):
+        super().__init__(window, 1, side_by_side, more=1)
 
     def _prepare(self, x: Tensor) -> None:
         super()._prepare(x)
-        self.columns = self.columns[0]
-        self.columns[-1:] = 1
+        self.columns[:, :, -1] = 1
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     """Filters and bias times columns and ones."""
     image, b = x.shape[2:], weight.new_zeros(len(weight)) if bias is None else bias
     w = torch.cat([weight.flatten(1), b.unsqueeze(1)], 1)
-    columns, positions = ColumnsAndOnes(window), window.positions(image)
+    positions = window.positions(image)
+    columns = ColumnsAndOnes(window, small(x, positions))
 
     def piece(part: Tensor) -> Tensor:
-        return apart((w @ columns.of(part)).unsqueeze(0), part.shape[0], positions)
+        return images_of(w @ columns.of(part), part.shape[0], positions)
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
     return join(piece, parts, x, channels_last(x) or channels_last(weight))
@@ -63,15 +69,17 @@ def gradients(
     x: Tensor, weight: Tensor, dy: Tensor, window: Window, groups: int, needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """What the input, the filters and the bias of :func:`convolve` get, as far as needed."""
-    columns = ColumnsAndOnes(window)
+    side_by_side = small(dy, dy.shape[2:])
+    columns = ColumnsAndOnes(window, side_by_side)
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        return columns.of(part) @ side_by_side(dpart.flatten(2), 1)[0].mT  # (CK + 1, O)
+        d = rows_of(dpart, 1, side_by_side)
+        return (d @ columns.of(part).mT).sum((0, 1))  # (O, CK + 1)
 
     dx = convolve_input(dy, weight, None, x.shape[2:], window, groups) if needed[0] else None
     if not (needed[1] or needed[2]):
         return dx, None, None
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
     t = total(piece, parts)
-    dw, db = t[:-1].mT.reshape(weight.shape), t[-1].clone()
+    dw, db = t[:, :-1].reshape(weight.shape), t[:, -1].clone()
     return dx, dw if needed[1] else None, db if needed[2] else None

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ._fast import scratch
 from ._precision import wide_type
-from .fold import Windows, apart, channels_last, col2im, join, side_by_side, total
+from .fold import Windows, channels_last, col2im, images_of, join, rows_of, total
 from .geometry import Image, Window
 
 # Images are unfolded a few at a time: what is kept of the columns stays in a cache, and the
 # memory of a step does not grow with the batch. One image is unfolded whole, whatever its size.
 CHUNK_BYTES = 3 * 2**20
+LONG = 256  # least windows of an image that is a matrix of its own
 FEW = 64  # a GPU has no use for small products: there, so many times more
 
 
@@ -52,17 +53,21 @@ def filters_of(weight: Tensor, groups: int) -> Tensor:
 
 
 class Columns:
-    """The columns of all images of a piece behind each other, in memory that is used again.
+    """The columns of the images of a piece, in memory that is used again.
 
-    There may be some more rows, for the caller to fill.
+    There may be some more rows below them, for the caller to fill.
     """
 
-    def __init__(self, window: Window, groups: int, more: int = 0):
-        self.how, self.shape = (window, groups, more), torch.Size()
+    def __init__(self, window: Window, groups: int, side_by_side: bool, more: int = 0):
+        self.how, self.shape = (window, groups, side_by_side, more), torch.Size()
+        steps, margins = {*window.kernel, *window.stride}, {*sum(window.padding, ())}
+        self.image_itself = steps == {1} and margins == {0} and not more
 
     def of(self, x: Tensor) -> Tensor:
-        """(N, C, *image) to (G, CK/G, NL)."""
+        """(N, C, *image) to (N, G, CK/G, L), or (1, G, CK/G, NL) side by side."""
         x = exact(x)
+        if self.image_itself:
+            return rows_of(x, *self.how[1:3])
         if self.shape == x.shape:
             self.target.copy_(self.windows.of(x))
         else:  # the first piece, or the last
@@ -70,24 +75,32 @@ class Columns:
         return self.columns
 
     def _prepare(self, x: Tensor) -> None:
-        window, groups, more = self.how
-        self.shape, self.windows = x.shape, Windows(x, window, side_by_side=True)
-        t = self.windows.of(x)  # C, *kernel, N, *positions
-        cells = x.dim() - 1
-        rows = prod(t.shape[:cells])
-        columns = scratch(t, (rows + more, *t.shape[cells:]), use="columns")
-        self.target = columns[:rows].view(t.shape).copy_(t)
-        self.columns = columns.flatten(1).unflatten(0, (groups, -1))
+        window, groups, side_by_side, more = self.how
+        self.shape, self.windows = x.shape, Windows(x, window, side_by_side)
+        t, rows = self.windows.of(x), x.shape[1] * prod(window.kernel)
+        n = 1 if side_by_side else x.shape[0]
+        columns = scratch(t, (n, rows + more, t.numel() // (n * rows)), use="columns")
+        self.target = columns[:, :rows].view(t.shape).copy_(t)
+        self.columns = columns.unflatten(1, (groups, -1))
+
+
+def small(x: Tensor, positions: Image) -> bool:
+    """Whether to lay images side by side, since to multiply by the columns of one takes too long.
+
+    A graphics card multiplies one large matrix, and an exported graph takes images of any size.
+    """
+    return not x.is_cpu or torch.compiler.is_exporting() or prod(positions) < LONG
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     """Filters times columns."""
     image, w = x.shape[2:], filters_of(weight, groups)
     b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
-    columns, positions = Columns(window, groups), window.positions(image)
+    positions = window.positions(image)
+    columns = Columns(window, groups, small(x, positions))
 
     def piece(part: Tensor) -> Tensor:
-        y = apart(w @ columns.of(part), part.shape[0], positions)  # of (G, O/G, NL)
+        y = images_of(w @ columns.of(part), part.shape[0], positions)
         return y if b is None else y + b
 
     parts = chunks(image, x.shape[1], weight.shape[0], window, x)
@@ -100,11 +113,13 @@ def convolve_input(
     """Filters, transposed, times dy, folded back."""
     channels, w = weight.shape[1] * groups, filters_of(weight, groups).mT.contiguous()
     b = None if bias is None else exact(bias).unflatten(0, (-1, *[1] * len(image)))
+    side_by_side = small(dy, dy.shape[2:])
 
     def piece(part: Tensor) -> Tensor:
-        columns = w @ side_by_side(exact(part).flatten(2), groups)  # (G, CK/G, NL)
-        columns = columns.flatten(0, 1).unflatten(1, (part.shape[0], prod(part.shape[2:])))
-        x = col2im(columns, image, window, side_by_side=True)
+        columns = (w @ rows_of(exact(part), groups, side_by_side)).flatten(1, 2)  # (N, CK, L)
+        if side_by_side:
+            columns = columns[0].unflatten(1, (part.shape[0], prod(part.shape[2:])))
+        x = col2im(columns, image, window, side_by_side)
         return x if b is None else x + b
 
     parts = chunks(image, channels, weight.shape[0], window, dy)
@@ -116,11 +131,12 @@ def convolve_weight(x: Tensor, dy: Tensor, window: Window, groups: int) -> Tenso
 
     It is made the other way round, columns times dy, transposed: a higher matrix is made faster.
     """
-    columns = Columns(window, groups)
+    side_by_side = small(dy, dy.shape[2:])
+    columns = Columns(window, groups, side_by_side)
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        d = side_by_side(exact(dpart).flatten(2), groups)
-        return (columns.of(part) @ d.mT).to(wide_type(x.dtype))  # (G, CK/G, O/G)
+        d = rows_of(exact(dpart), groups, side_by_side)
+        return (columns.of(part) @ d.mT).sum(0, dtype=wide_type(x.dtype))  # (G, CK/G, O/G)
 
     parts = chunks(x.shape[2:], x.shape[1], dy.shape[1], window, x, dy)
     return total(piece, parts).to(x.dtype).mT.flatten(0, 1).unflatten(1, (-1, *window.kernel))
@@ -160,13 +176,14 @@ def both(
     axes = [*range(2, dy.dim())]
     w = weight.flip(axes).unflatten(0, (groups, -1)).transpose(1, 2)  # (G, C/G, O/G, *kernel)
     rows = exact(w).flatten(3).flatten(2)  # (G, C/G, OK/G)
-    columns, dw = Columns(around, groups), list[Tensor]()
+    side_by_side, dw = small(x, x.shape[2:]), list[Tensor]()
+    columns = Columns(around, groups, side_by_side)
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
-        t = columns.of(dpart)  # (G, OK/G, NL)
-        term = t @ side_by_side(exact(part).flatten(2), groups).mT  # (G, OK/G, C/G)
+        t = columns.of(dpart)  # (N, G, OK/G, L)
+        term = (t @ rows_of(exact(part), groups, side_by_side).mT).sum(0)  # (G, OK/G, C/G)
         dw[:] = [dw[0].add_(term) if dw else term]
-        return apart(rows @ t, part.shape[0], part.shape[2:])
+        return images_of(rows @ t, part.shape[0], part.shape[2:])
 
     parts = chunks(dy.shape[2:], dy.shape[1], x.shape[1], around, x, dy)
     dx = join(piece, parts, dy, channels_last(dy) or channels_last(weight))

@@ -40,8 +40,9 @@ from torch import Tensor
 from .fold import channels_last, join, overlap, slide, total
 from .geometry import Image, Window
 
-POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)
-SIDE = len(POINTS) + 1  # pixels of a tile; the last point is infinity
+SIX = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)  # and infinity
+EIGHT = (0, 11 / 20, -11 / 20, 1, -1, 5 / 3, -5 / 3)
+POINTS = {3: SIX, 4: SIX, 5: EIGHT}  # by kernel
 PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
 ROWS = 128  # least tiles treated together: less, and the filters would be read too often
 LARGE = 2**17  # numbers of filters that are not treated at all points at once
@@ -50,19 +51,20 @@ GAIN = 2.5  # least ratio of plain multiplications to these
 
 
 def matrices(r: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A and B, and G for both axes at once: (36, r * r), whose rows go by column and row."""
+    """A and B, and G for both axes at once: (PP, r * r), whose rows go by column and row."""
+    side = len(POINTS[r]) + 1
 
     def powers(n: int) -> Tensor:
-        finite = torch.tensor([[p**i for i in range(n)] for p in POINTS], dtype=torch.float64)
+        finite = torch.tensor([[p**i for i in range(n)] for p in POINTS[r]], dtype=torch.float64)
         return torch.cat([finite, torch.eye(n, dtype=torch.float64)[-1:]])
 
-    a, g, b = powers(SIDE + 1 - r), powers(r), powers(SIDE).inverse().mT
+    a, g, b = powers(side + 1 - r), powers(r), powers(side).inverse().mT
     scale = g.abs().sum(1, keepdim=True)  # all points alike: nothing else is changed by it
     g, b = g / scale, (b * scale).contiguous()
-    return a, b, (g[None, :, :, None] * g[:, None, None, :]).reshape(SIDE**2, r * r)
+    return a, b, (g[None, :, :, None] * g[:, None, None, :]).reshape(side**2, r * r)
 
 
-MATRICES = {r: matrices(r) for r in (3, 4)}
+MATRICES = {r: matrices(r) for r in POINTS}
 
 
 def suits(weight: Tensor, window: Window, groups: int) -> bool:
@@ -79,9 +81,9 @@ def suits(weight: Tensor, window: Window, groups: int) -> bool:
 
 def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
     """Whether it is the fastest: enough channels, tiles, and answers in a tile."""
-    m, positions = SIDE + 1 - window.kernel[0], window.positions(image)
-    tiles = prod(ceil(size / m) for size in positions)
-    gain = prod(window.kernel) * prod(positions) / (SIDE**2 * tiles)
+    positions, (a, b, _) = window.positions(image), MATRICES[window.kernel[0]]
+    tiles = prod(ceil(size / a.shape[1]) for size in positions)
+    gain = prod(window.kernel) * prod(positions) / (b.numel() * tiles)
     enough = min(weight.shape[:2]) >= CHANNELS and n * tiles >= TILES
     return enough and gain >= GAIN
 
@@ -90,21 +92,20 @@ class Tiles:
     """How a convolution is cut in tiles: the script letters of the formulas, and U."""
 
     def __init__(self, image: Image, window: Window, like: Tensor):
-        r = window.kernel[0]
-        self.m, self.kernel, self.positions = SIDE + 1 - r, (r, r), window.positions(image)
-        self.a, self.b, self.g = (t.to(like) for t in MATRICES[r])
+        self.a, self.b, self.g = (t.to(like) for t in MATRICES[window.kernel[0]])
+        (self.side, self.m), self.positions = self.a.shape, window.positions(image)
         self.count = [ceil(size / self.m) for size in self.positions]
         self.size, self.before = tuple(image), [before for before, _ in window.padding]
 
     def parts(self, channels: int, *batches: Tensor) -> list:
         """Cut batches alike: few images, so that they stay in the cache, but many tiles."""
         tiles = prod(self.count)
-        n = ceil(max(PIECE // (SIDE**2 * channels), ROWS) / tiles)
+        n = ceil(max(PIECE // (self.side**2 * channels), ROWS) / tiles)
         return list(zip(*[batch.split(n) for batch in batches], strict=True))
 
     def of_image(self, x: Tensor) -> Tensor:
-        """B x: what the tiles see, at all points, (36, NT, C)."""
-        sizes = [n * self.m + SIDE - self.m for n in self.count]
+        """B x: what the tiles see, at all points, (PP, NT, C)."""
+        sizes = [n * self.m + self.side - self.m for n in self.count]
         return to_points(lay(x, self.before, sizes), self.b, self.m).unflatten(1, (-1, x.shape[1]))
 
     def image(self, t: Tensor, n: int) -> Tensor:
@@ -112,7 +113,7 @@ class Tiles:
         return cut(from_points(t, self.b, self.m, self.count), self.before, self.size, n)
 
     def of_answers(self, dy: Tensor) -> Tensor:
-        """A dy: (36, NT, O)."""
+        """A dy: (PP, NT, O)."""
         sizes = [n * self.m for n in self.count]
         return to_points(lay(dy, (0, 0), sizes), self.a, self.m).unflatten(1, (-1, dy.shape[1]))
 
@@ -122,11 +123,11 @@ class Tiles:
 
 
 class Filters:
-    """U = G w G^T: (36, O, C). A large one is made for some points at a time, for every piece."""
+    """U = G w G^T: (PP, O, C). A large one is made for some points at a time, for every piece."""
 
     def __init__(self, weight: Tensor, g: Tensor):
         self.g, self.w, self.shape = g, weight.flatten(2).flatten(0, 1).mT, weight.shape
-        self.step = SIDE**2 if weight.numel() <= LARGE else SIDE
+        self.step = len(g) if weight.numel() <= LARGE else len(g) // 6
 
     @cached_property
     def whole(self) -> Tensor:
@@ -139,11 +140,11 @@ class Filters:
             yield (rows @ self.w).unflatten(1, self.shape[:2])
 
     def times(self, t: Tensor, turned: bool = False) -> Tensor:
-        """The product with what there is at each point, of images: (36, NT, C) to (36, NT, O).
+        """The product with what there is at each point, of images: (PP, NT, C) to (PP, NT, O).
 
         With ``turned`` the other way, as for what has the answers' shape.
         """
-        if self.step == SIDE**2:
+        if self.step == len(self.g):
             return t @ (self.whole if turned else self.whole.mT)
         parts = zip(t.split(self.step), self.made(), strict=True)
         return join(lambda part, u: part @ (u if turned else u.mT), parts, t, last=False)
@@ -185,21 +186,21 @@ def images(t: Tensor, last: bool) -> Tensor:
 
 
 def to_points(t: Tensor, matrix: Tensor, m: int) -> Tensor:
-    """Rows and columns of all tiles times the matrix: (H, W, NC) to (36, TNC), T tiles."""
+    """Rows and columns of all tiles times the matrix: (H, W, NC) to (PP, TNC), T tiles."""
     side = matrix.shape[1]
     down, across = ((n - side) // m + 1 for n in t.shape[:2])
     rows = slide(t, -3, 1, side, down, m).flatten(2)  # down, side, W NC
     t = torch.bmm(matrix.expand(down, -1, -1), rows).unflatten(2, t.shape[1:])
-    columns = slide(t, -2, 0, side, across, m).transpose(1, 2)  # side, 6, down, across, NC
-    return (matrix @ columns.reshape(side, -1)).view(SIDE**2, -1)
+    columns = slide(t, -2, 0, side, across, m).transpose(1, 2)  # side, P, down, across, NC
+    return (matrix @ columns.reshape(side, -1)).view(len(matrix) ** 2, -1)
 
 
 def from_points(t: Tensor, matrix: Tensor, m: int, count: Image) -> Tensor:
-    """The adjoint of :func:`to_points`: (36, TNC) to (H, W, NC)."""
-    side, (down, across) = matrix.shape[1], count
-    t = (matrix.mT @ t.reshape(SIDE, -1)).view(side, SIDE * down, across, -1)
-    t = meet(t, m)  # 6 down, W, NC
-    t = (matrix.mT @ t.reshape(SIDE, -1)).view(side, 1, down, -1)
+    """The adjoint of :func:`to_points`: (PP, TNC) to (H, W, NC)."""
+    (points, side), (down, across) = matrix.shape, count
+    t = (matrix.mT @ t.reshape(points, -1)).view(side, points * down, across, -1)
+    t = meet(t, m)  # P down, W, NC
+    t = (matrix.mT @ t.reshape(points, -1)).view(side, 1, down, -1)
     return meet(t, m).view(down * m + side - m, across * m + side - m, -1)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from ._fast import Function, eager
+from ._fast import Function, compiled, eager
 from .activation import written_over
 from .algorithm import chosen
 
@@ -49,16 +49,20 @@ def _cut(x: Tensor, p: float) -> Tensor:
     Each is a whole number below 65536. Those below 65536 p, rounded, silence their element, and
     the survivors are scaled by the probability that this really leaves them.
     """
-    silent, n = round(2**16 * p), x.numel()
-    numbers = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
+    silent, n, traced = round(2**16 * p), x.numel(), torch.compiler.is_compiling()
+    if traced:  # a compiler knows no random_; the largest number of all is not drawn then
+        numbers = torch.randint(-(2**63), 2**63 - 1, (-(-n // 4),))
+    else:
+        numbers = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
     short = numbers.view(torch.int16)[:n].as_strided(x.shape, torch.empty_like(x).stride())
-    alive = short.ge_(silent - 2**15)  # they start at -32768
+    least = silent - 2**15  # they start at -32768
+    alive = short.ge(least).view(torch.uint8) if traced else short.ge_(least)
     return alive.to(x.dtype).mul_(2**16 / (2**16 - silent))
 
 
 def _cuts(x: Tensor, p: float) -> bool:
     """Whether p can be rounded to 1 / 65536, and x is where :func:`_cut` is worth it."""
-    return chosen("dropout") == "auto" and 2**-7 <= p <= 1 - 2**-7 and eager(x)
+    return chosen("dropout") == "auto" and 2**-7 <= p <= 1 - 2**-7 and (eager(x) or compiled(x))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -140,7 +144,7 @@ class Dropout(Module):
     1/128 <= p <= 127/128, an element gets 16 random bits out of a 64-bit integer: p is rounded to a
     multiple of 1/65536, a relative error below 0.1 % in p and in 1 - p, and the scale is that of
     the rounded p, so that the expectation is kept exactly. Anywhere else (float64, another p, a
-    GPU, ``torch.compile``, ``torch.vmap``), and under ``nn.algorithms(dropout="bernoulli")``, the
+    GPU, ``torch.export``, ``torch.vmap``), and under ``nn.algorithms(dropout="bernoulli")``, the
     mask is drawn as torch draws it: the same seed gives the same mask as torch's layer, on the CPU.
 
     Args:

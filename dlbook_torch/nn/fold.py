@@ -120,14 +120,23 @@ def overlap(t: Tensor, axis: int, cells: int, size: int, stride: int, dilation: 
     return whole.narrow(axis, 0, size)
 
 
-def side_by_side(t: Tensor, groups: int) -> Tensor:
-    """All images in one matrix per group: (N, C, L) to (G, C/G, NL)."""
-    return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))
+def rows_of(t: Tensor, groups: int, side_by_side: bool) -> Tensor:
+    """The channels of each group as rows of a matrix: (N, C, *positions) to (N, G, C/G, L).
+
+    A view; or with all images ``side_by_side`` in one matrix, (1, G, C/G, NL).
+    """
+    t = t.flatten(2)
+    if side_by_side:
+        t = t.transpose(0, 1).flatten(1).unsqueeze(0)
+    return t.unflatten(1, (groups, -1))
 
 
-def apart(t: Tensor, n: int, positions: Image) -> Tensor:
-    """The other way: (G, C/G, NL) to (N, C, *positions)."""
-    return t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)
+def images_of(t: Tensor, n: int, positions: Image) -> Tensor:
+    """The other way, from either: to (N, C, *positions)."""
+    t = t.flatten(1, 2)
+    if len(t) == n:
+        return t.unflatten(2, positions)
+    return t[0].unflatten(1, (n, *positions)).transpose(0, 1)
 
 
 def channels_last(t: Tensor) -> bool:
