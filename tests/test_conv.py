@@ -222,10 +222,11 @@ def test_layer_exports_for_batches_of_every_size(case):
     "ignore:.*should not be instantiated:DeprecationWarning"
 )
 @pytest.mark.parametrize("first", [False, True], ids=["", "first"])  # layer of a network
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 @one_of_each
-def test_layer_and_its_gradients_compile_without_a_graph_break(case, first):
+def test_layer_and_its_gradients_compile_without_a_graph_break(case, dtype, first):
     torch._dynamo.reset()
-    (ours, ref), a = case.twins(), case.inputs()
+    (ours, ref), a = case.twins(dtype), case.inputs(dtype)
     if first and not list(ours.parameters()):
         pytest.skip("nothing in it learns")
     a[0].requires_grad_(not first)

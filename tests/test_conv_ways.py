@@ -5,10 +5,12 @@ from functools import partial
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 from torch.testing import assert_close
 
 from dlbook_torch import nn
-from dlbook_torch.nn import conv, conv_transpose, conv_unfold, conv_winograd
+from dlbook_torch.nn import conv, conv_transpose, conv_unfold, conv_ways, conv_winograd
 from dlbook_torch.parity import checks
 from dlbook_torch.parity.cases import CASES, Case
 from dlbook_torch.parity.checks.compare import LAST, STRIDED, SUMMED, Way, written_over
@@ -31,7 +33,9 @@ ROWS = [case for case in CASES if "Conv" in case.name and 0 not in case.shape] +
     wide("Conv2d", (2, 2, 9, 7), kernel_size=4, padding="same"),
     wide("Conv2d", (2, 2, 11, 12), kernel_size=4, padding=2),
     wide("ConvTranspose2d", (2, 2, 5, 6), padding=1),
+    wide("Conv2d", (2, 2, 11, 12), kernel_size=5, padding=2),
     wide("ConvTranspose2d", (2, 2, 5, 6), kernel_size=4),
+    wide("ConvTranspose2d", (2, 2, 5, 6), kernel_size=5),
 ]
 
 
@@ -42,7 +46,7 @@ def can_go(way, case):
         return False
     steps, sizes = {*layer.stride, *layer.dilation}, {*layer.kernel_size}
     if way == "winograd":
-        return layer.rank == 2 and steps == {1} and len(sizes) == 1 and sizes <= {3, 4}
+        return layer.rank == 2 and steps == {1} and len(sizes) == 1 and sizes <= {3, 4, 5}
     return way == "ones"
 
 
@@ -132,14 +136,18 @@ LARGE = [
     ("ones", (4, 3, 40, 40), dict(kernel_size=7, stride=2, padding=3)),
     ("ones", (8, 15, 16, 16), dict(kernel_size=1)),
     ("unfold", (8, 16, 16, 16), dict(kernel_size=1)),  # half as many channels as filters
-    ("unfold", (16, 16, 14, 14), dict(kernel_size=5, padding=2)),
+    ("winograd", (8, 32, 28, 28), dict(kernel_size=5, padding=2, out_channels=64)),
+    ("winograd", (16, 16, 14, 14), dict(kernel_size=5, padding=2)),
+    ("unfold", (16, 16, 14, 14), dict(kernel_size=5, padding=2, out_channels=16)),
+    ("unfold", (16, 16, 14, 14), dict(kernel_size=6, padding=2)),
     ("unfold", (16, 64, 15, 15), dict(kernel_size=2)),
     ("unfold", (8, 128, 26, 26), dict(kernel_size=3, stride=2, out_channels=128)),
     ("unfold", (8, 128, 26, 26), dict(kernel_size=3, groups=2, out_channels=128)),
     ("unfold", (8, 128, 26, 26), dict(kernel_size=(3, 2), out_channels=128)),
     ("unfold", (8, 128, 26, 26), dict(kernel_size=3, dilation=2, out_channels=128)),
-    ("unfold", (8, 24, 18, 18), dict(kernel_size=3, out_channels=128)),  # too few channels
-    ("unfold", (4, 128, 18, 18), dict(kernel_size=3, out_channels=24)),  # too few filters
+    ("unfold", (8, 12, 18, 18), dict(kernel_size=3, out_channels=20)),  # too few channels
+    ("unfold", (4, 192, 18, 18), dict(kernel_size=3, out_channels=12)),  # too few filters
+    ("unfold", (8, 16, 18, 18), dict(kernel_size=3, out_channels=20)),  # of both together
     # more than half of 4 tiles unused; too few tiles
     ("unfold", (16, 128, 5, 5), dict(kernel_size=3, padding=1, out_channels=128)),
     ("unfold", (1, 128, 8, 8), dict(kernel_size=3, padding=1, out_channels=128)),
@@ -248,15 +256,74 @@ def test_gradients_from_one_set_of_columns_are_those_from_two(how, monkeypatch):
     assert_close(at_once, torch.autograd.grad(y, inputs, dy, create_graph=True))
 
 
-@pytest.mark.parametrize("r", [3, 4])
+COMPILED = [
+    ((3, 4, 9, 8), dict(out_channels=6, padding=1, stride=2, groups=2)),
+    ((3, 4, 9, 8), dict(out_channels=9, padding="same", dilation=2, bias=False)),
+    ((8, 32, 18, 18), dict(out_channels=64)),
+    ((8, 32, 18, 18), dict(out_channels=64, padding=2)),
+]
+
+
+def called(layer, x):
+    """What a compiler's graph of the layer calls, and the layer's answer; gradients in x.grad."""
+    found = []
+
+    def backend(graph, inputs):
+        found.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return make_boxed_func(graph)
+
+    backend = aot_autograd(fw_compiler=backend, bw_compiler=backend)
+    y = torch.compile(layer, fullgraph=True, backend=backend)(x)
+    y.square().mean().backward()
+    return found, y
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["", "channels_last"])
+@pytest.mark.parametrize("shape, how", COMPILED, ids=str)
+def test_a_compiler_calls_the_way_that_is_fastest_and_looks_into_the_plain_one(shape, how, last):
+    torch._dynamo.reset()
+    layer, x = nn.Conv2d(**dict(in_channels=shape[1], kernel_size=3) | how), torch.randn(shape)
+    if last:
+        layer, x = layer.to(memory_format=LAST[4]), x.contiguous(memory_format=LAST[4])
+    answers = []
+    for way in ("auto", "unfold"):
+        x = x.detach().requires_grad_()
+        layer.zero_grad()
+        with nn.algorithms(convolution=way):
+            calls, y = called(layer, x)
+            hidden = [name for name in calls if name.startswith("dlbook_torch.convolve")]
+            assert len(hidden) == (2 if way == "auto" else 0)
+            assert any("mm" in name for name in calls) != bool(hidden)
+            assert y.stride() == layer(x).stride()
+        answers.append((y, x.grad, *(p.grad for p in layer.parameters())))
+    assert_close(*answers, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
+@pytest.mark.parametrize("shape, how", COMPILED, ids=str)
+def test_operators_of_a_compiled_convolution_are_what_they_say(shape, how, monkeypatch):
+    layer, x = nn.Conv2d(**dict(in_channels=shape[1], kernel_size=3) | how), torch.randn(shape)
+    seen, convolve = [], conv_ways.convolve
+    monkeypatch.setattr(conv, "opaque", lambda x: True)
+    monkeypatch.setattr(conv_ways, "convolve", lambda *a: seen.append(a) or convolve(*a))
+    dy = torch.randn_like(layer(x.requires_grad_()))
+    ((*operands, steps),) = seen
+    torch.library.opcheck(convolve, (*operands, steps))
+    needed = [t is not None for t in operands]
+    x, weight = (t.detach() for t in operands[:2])
+    torch.library.opcheck(conv_ways.gradients, (x, weight, dy, steps, needed))
+
+
+@pytest.mark.parametrize("r", [3, 4, 5])
 def test_matrices_of_winograd_slide_a_filter_along_a_line(r):
     a, b, _ = conv_winograd.MATRICES[r]
-    g = torch.tensor([[p**i for i in range(r)] for p in conv_winograd.POINTS] + [[0.0] * r])
+    g = torch.tensor([[p**i for i in range(r)] for p in conv_winograd.POINTS[r]] + [[0.0] * r])
     g[-1, -1] = 1
-    x, w = torch.randn(6).double(), torch.randn(r).double()
+    x, w = torch.randn(len(b)).double(), torch.randn(r).double()
     scaled = g.double() / g.double().abs().sum(1, keepdim=True)
     y = a.mT @ ((scaled @ w) * (b @ x))
-    assert_close(y, torch.stack([x[i : i + r] @ w for i in range(7 - r)]))
+    assert_close(y, torch.stack([x[i : i + r] @ w for i in range(a.shape[1])]))
+    assert a.shape[1] >= 3  # answers
 
 
 def test_an_infinite_pixel_stays_in_its_tile():

@@ -198,12 +198,26 @@ def test_channel_dropout_always_draws_torchs_mask(name):
 @pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
     "ignore:.*should not be instantiated:DeprecationWarning"
 )
-def test_compiled_dropout_is_one_graph_and_draws_as_torch_does():
+def test_compiled_dropout_is_one_graph_and_silences_as_many():
     layer = torch.compile(nn.Dropout(0.3), fullgraph=True, backend="aot_eager")
-    x = torch.ones(50, 3, requires_grad=True)
-    torch.manual_seed(0)
+    x = torch.ones(500, 301, requires_grad=True)
     y = layer(x)
-    torch.manual_seed(0)
-    assert torch.equal(y, ref.dropout(x, 0.3))
+    silent, n = (y == 0).sum().item(), x.numel()
+    assert abs(silent - 0.3 * n) < 5 * (0.3 * 0.7 * n) ** 0.5
+    survivors = y[y != 0].unique()
+    assert_close(survivors, torch.tensor([1 / 0.7]), rtol=1e-4, atol=0)
+    assert not torch.equal(layer(x), y)
     (dx,) = torch.autograd.grad(y.sum(), x)
     assert torch.equal(dx, y)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # as above
+@pytest.mark.parametrize("how", ["float64", "bernoulli"])
+def test_compiled_dropout_draws_as_torch_does_where_it_does_uncompiled(how):
+    layer = torch.compile(nn.Dropout(0.3), fullgraph=True, backend="aot_eager")
+    x = torch.ones(50, 3, dtype=torch.float64 if how == "float64" else torch.float32)
+    with nn.algorithms(**{"dropout": how} if how in nn.algorithm.WAYS["dropout"] else {}):
+        torch.manual_seed(0)
+        y = layer(x)
+    torch.manual_seed(0)
+    assert torch.equal(y, ref.dropout(x, 0.3))

@@ -3,46 +3,19 @@
 Letters: N images, C channels in, O filters, G groups, K cells of a kernel, L window positions.
 """
 
-from types import ModuleType
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from . import conv_ones, conv_unfold, conv_winograd
+from . import conv_ways
 from ._fast import Function
 from ._precision import cast_once
-from .algorithm import chosen
-from .geometry import Image, Size, Window, margins, tuple_of
+from .conv_ways import WAYS, opaque, way_of
+from .geometry import Size, Window, margins, tuple_of
 from .linear import Weighted
 from .padding import PaddingMode, extend
-
-WAYS: dict[str, ModuleType] = {
-    "unfold": conv_unfold,
-    "ones": conv_ones,
-    "winograd": conv_winograd,
-}
-
-
-def way_of(x: Tensor, weight: Tensor, image: Image, window: Window, groups: int) -> str:
-    """The name of the way that a convolution of such operands takes.
-
-    Short cuts are for float32 on a CPU; a compiler or an exporter sees the plain way, and so do the
-    types and tensors that are not numbers in memory.
-    """
-    name = chosen("convolution")
-    plain = torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter) or 0 in x.shape
-    if plain or x.dtype != torch.float32 or x.device.type != "cpu":
-        return "unfold"
-    if name != "auto":
-        return name if name == "unfold" or WAYS[name].suits(weight, window, groups) else "unfold"
-    for name in ("winograd", "ones"):
-        way = WAYS[name]
-        if way.suits(weight, window, groups) and way.pays(weight, window, image, len(x)):
-            return name
-    return "unfold"
-
 
 # Convolution is linear in x and in w. With the inner product of its output and some dy it makes one
 # number, F(x, w, dy) = <conv(x, w), dy>, and the three functions below are the derivatives of F by
@@ -187,9 +160,13 @@ def _convolve(rank, x, weight, bias, stride, padding, dilation, groups) -> Tenso
     window = _window(rank, x, weight, bias, stride, padding, dilation, groups)
     batched = x.dim() == rank + 2
     x = x if batched else x.unsqueeze(0)
-    way = way_of(x, weight, x.shape[2:], window, groups)
     with context:
-        y = _Convolve.apply(x, weight, bias, way, window, groups)
+        if opaque(x):
+            how = (*window.stride, *sum(window.padding, ()), *window.dilation, groups)
+            y = conv_ways.convolve(x, weight, bias, how)
+        else:
+            way = way_of(x, weight, x.shape[2:], window, groups)
+            y = _Convolve.apply(x, weight, bias, way, window, groups)
     return y if batched else y.squeeze(0)
 
 
@@ -346,7 +323,8 @@ class Conv2d(_Conv):
     kernels of 3 or 4 on many channels, ``ones`` for few channels and many filters, ``unfold`` for
     the rest; :meth:`algorithm` tells which. Inside
     ``with nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where
-    they can; other types and devices, and what is compiled, always go the plain way, ``unfold``.
+    they can; other types and devices always go the plain way, ``unfold``. ``torch.compile`` on a
+    CPU looks into float32 convolutions only inside such a block, and else calls them as they are.
     All are exact but ``winograd``, whose error is some 2e-6 of the largest answer: five times
     torch's, and an infinite pixel makes a tile of answers NaN.
 

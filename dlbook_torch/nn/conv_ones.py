@@ -17,15 +17,16 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .conv_unfold import (
-    Columns,
-    chunks,
-    convolve_input,
-    convolve_weight,
-    small,  # noqa: F401 (its own too)
-)
+from .conv_unfold import Columns, chunks, convolve_input, convolve_weight, small
 from .fold import channels_last, images_of, join, rows_of, total
 from .geometry import Image, Window
+
+__all__ = [
+    "convolve",
+    "convolve_input",
+    "convolve_weight",
+    "gradients",
+]  # the others are the plain way's
 
 MOST = 200  # numbers of a column: with more of them, the products are what costs
 

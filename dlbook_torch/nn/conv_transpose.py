@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ._precision import cast_once
-from .conv import _ConvNd, _ConvolveInput, check, steps, way_of
+from .conv import _ConvNd, _ConvolveInput, check, steps
+from .conv_ways import way_of
 from .geometry import Size, Window, margins, tuple_of
 from .padding import PaddingMode
 

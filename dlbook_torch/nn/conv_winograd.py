@@ -1,33 +1,35 @@
-r"""Convolution by evaluating polynomials: fewer multiplications for kernels of 3 or 4 (notes 7.1).
+r"""Convolution by evaluating polynomials: fewer multiplications for kernels of 3 to 5 (notes 7.1).
 
-A filter of r numbers slides over m + r - 1 = 6 pixels and gives m answers. Slid backwards this is
-the product of two polynomials, of degrees r - 1 and m - 1, which is known from its values at 6
+A filter of r numbers slides over m + r - 1 = P pixels and gives m answers. Slid backwards this is
+the product of two polynomials, of degrees r - 1 and m - 1, which is known from its values at P
 points, and a value of the product costs one multiplication. So Toom and Cook multiply by
 
 .. math:: a * g = E^{-1}\left[(G g) \cdot (A a)\right]
 
-with A, G and E the powers of the 6 points: as many columns as a and g and their product have
+with A, G and E the powers of the P points: as many columns as a and g and their product have
 numbers, and for the point at infinity the last number alone. The adjoint of ``a -> a * g`` is the
 sliding filter, so that (Winograd), with B the transposed inverse of E,
 
 .. math:: y = A^\top\left[(G g) \cdot (B x)\right]
 
 In two dimensions each of A, B and G acts on rows and on columns. With C channels and O filters the
-36 multiplications become 36 matrix products, one for each pair of points, over all tiles:
+PP multiplications become PP matrix products, one for each pair of points, over all tiles:
 
 .. math:: y = \mathcal{A}^\top (U\, \mathcal{B} x), \qquad
     \mathrm{d}x = \mathcal{B}^\top (U^\top \mathcal{A}\, \mathrm{d}y), \qquad
     \mathrm{d}U = \sum_{tiles} \mathcal{A}\, \mathrm{d}y\, (\mathcal{B} x)^\top
 
 where U = G w G^T, and :func:`to_points` and its adjoint :func:`from_points` are both of the script
-letters. A 3 by 3 kernel has m = 4: 36 multiplications give 16 answers, which plainly take 144.
+letters. A 3 by 3 kernel, with 6 points, has m = 4: 36 multiplications give 16 answers, which
+plainly take 144; a 5 by 5 kernel, with 8, has 64 for 16 answers instead of 400.
 
 The usual points 0, 1, -1, 2, -2 make additions of the small matrices. Here these are matrix
 products too, and other points cost nothing: at 0, 3/5, -3/5, 5/3, -5/3 the rounding errors are less
-than half as large, some 1e-6 of the largest answer in float32. An infinite pixel makes its whole
-tile NaN, where a plain sum has some infinite ones.
+than half as large, some 1e-6 of the largest answer in float32; at the 8 points they are some 5e-6.
+An infinite pixel makes its whole tile NaN, where a plain sum has some infinite ones.
 
-Letters: N images, C channels in, O filters, m answers and 6 pixels along a side of a tile.
+Letters: N images, C channels in, O filters, P points; m answers and P pixels along a side of a
+tile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,8 +48,9 @@ POINTS = {3: SIX, 4: SIX, 5: EIGHT}  # by kernel
 PIECE = 2**18  # numbers of the images that are treated together, at all points: cached
 ROWS = 128  # least tiles treated together: less, and the filters would be read too often
 LARGE = 2**17  # numbers of filters that are not treated at all points at once
-CHANNELS, TILES = 32, 64  # least that pay, of channels and of filters
+CHANNELS, TILES = 16, 64  # least that pay: of channels and of filters, and of tiles
 GAIN = 2.5  # least ratio of plain multiplications to these
+WORTH = 1600  # least of channels times filters times that
 
 
 def matrices(r: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,7 +88,7 @@ def pays(weight: Tensor, window: Window, image: Image, n: int) -> bool:
     tiles = prod(ceil(size / a.shape[1]) for size in positions)
     gain = prod(window.kernel) * prod(positions) / (b.numel() * tiles)
     enough = min(weight.shape[:2]) >= CHANNELS and n * tiles >= TILES
-    return enough and gain >= GAIN
+    return enough and gain >= GAIN and gain * prod(weight.shape[:2]) >= WORTH
 
 
 class Tiles:

@@ -159,7 +159,7 @@ def join(
         y = piece(*part)
         if whole is None:
             sizes = (like.shape[0], *(shape or y.shape[1:]))
-            whole = y.new_empty_strided(sizes, _strides(sizes, last), dtype=like.dtype)
+            whole = y.new_empty_strided(sizes, strides_of(sizes, last), dtype=like.dtype)
             rows = whole if whole.shape[1:] == y.shape[1:] else whole.view(-1, *y.shape[1:])
         rows[start : start + y.shape[0]] = y
         start += y.shape[0]
@@ -179,7 +179,7 @@ def total(piece: Callable[..., Tensor], parts: Iterable) -> Tensor:
     return whole
 
 
-def _strides(shape: Image, last: bool) -> list[int]:
+def strides_of(shape: Image, last: bool) -> list[int]:
     """Of a dense tensor, its channels behind the rest or not."""
     order = [0, *range(2, len(shape)), 1] if last else range(len(shape))
     strides, step = [1] * len(shape), 1
