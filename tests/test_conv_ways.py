@@ -278,6 +278,9 @@ def called(layer, x):
     return found, y
 
 
+@pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)
 @pytest.mark.parametrize("last", [False, True], ids=["", "channels_last"])
 @pytest.mark.parametrize("shape, how", COMPILED, ids=str)
 def test_a_compiler_calls_the_way_that_is_fastest_and_looks_into_the_plain_one(shape, how, last):
