@@ -257,7 +257,7 @@ def test_gradients_from_one_set_of_columns_are_those_from_two(how, monkeypatch):
 
 
 COMPILED = [
-    ((3, 4, 9, 8), dict(out_channels=6, padding=1, stride=2, groups=2)),
+    ((3, 4, 9, 8), dict(out_channels=6, padding=(2, 1), stride=2, groups=2)),
     ((3, 4, 9, 8), dict(out_channels=9, padding="same", dilation=2, bias=False)),
     ((8, 32, 18, 18), dict(out_channels=64)),
     ((8, 32, 18, 18), dict(out_channels=64, padding=2)),
@@ -288,8 +288,7 @@ def test_a_compiler_calls_the_way_that_is_fastest_and_looks_into_the_plain_one(s
     if torch.compile(lambda: torch.compiler.is_exporting(), backend="eager")():
         pytest.skip("torch 2.11 says of every compiled graph that it is an exported one")
     layer, x = nn.Conv2d(**dict(in_channels=shape[1], kernel_size=3) | how), torch.randn(shape)
-    if last:
-        layer, x = layer.to(memory_format=LAST[4]), x.contiguous(memory_format=LAST[4])
+    x = x.contiguous(memory_format=LAST[4]) if last else x
     answers = []
     for way in ("auto", "unfold"):
         x = x.detach().requires_grad_()
@@ -305,9 +304,11 @@ def test_a_compiler_calls_the_way_that_is_fastest_and_looks_into_the_plain_one(s
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
+@pytest.mark.parametrize("last", [False, True], ids=["", "channels_last"])
 @pytest.mark.parametrize("shape, how", COMPILED, ids=str)
-def test_operators_of_a_compiled_convolution_are_what_they_say(shape, how, monkeypatch):
+def test_operators_of_a_compiled_convolution_are_what_they_say(shape, how, last, monkeypatch):
     layer, x = nn.Conv2d(**dict(in_channels=shape[1], kernel_size=3) | how), torch.randn(shape)
+    x = x.contiguous(memory_format=LAST[4]) if last else x
     seen, convolve = [], conv_ways.convolve
     monkeypatch.setattr(conv, "opaque", lambda x: True)
     monkeypatch.setattr(conv_ways, "convolve", lambda *a: seen.append(a) or convolve(*a))

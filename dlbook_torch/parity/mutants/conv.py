@@ -111,12 +111,12 @@ MUTANTS: list[Mutant] = [
         ),
         (
             "conv: pieces of half precision added up in half precision",
-            "return (columns.of(part) @ d.mT).to(wide_type(x.dtype))",
-            "return (columns.of(part) @ d.mT).to(x.dtype)",
+            "return (columns.of(part) @ d.mT).sum(0, dtype=wide_type(x.dtype))",
+            "return (columns.of(part) @ d.mT).sum(0).to(x.dtype)",
         ),
     ),
     *mutants(
-        "nn/conv.py",
+        "nn/conv_ways.py",
         "test_conv_ways.py -k 'taken or plain or asked or went or enlarged'",
         (
             "conv: short cuts in every type of number",
@@ -128,10 +128,43 @@ MUTANTS: list[Mutant] = [
             'if name == "unfold" or WAYS[name].suits(weight, window, groups) else',
             "if True else",
         ),
+    ),
+    *mutants(
+        "nn/conv_ways.py",
+        "test_conv_ways.py -k 'compiler_calls or operators_of'",
+        (
+            "conv: a compiler looks into every way",
+            "hidden = compiled(x) and",
+            "hidden = False and",
+        ),
+        (
+            "conv: a compiler looks into no way",
+            'and chosen("convolution") != "unfold"',
+            "and True",
+        ),
+        (
+            "conv: the operator mixes up the margins",
+            "zip(margins[::2], margins[1::2], strict=True)",
+            "zip(margins[:rank], margins[rank:], strict=True)",
+        ),
+        (
+            "conv: the operator takes the dilation for the stride",
+            "return Window(kernel, tuple(stride), around, tuple(dilation)), how[-1]",
+            "return Window(kernel, tuple(dilation), around, tuple(dilation)), how[-1]",
+        ),
+        (
+            "conv: the operator says that channels never lie last",
+            "strides_of(shape, channels_last(x) or channels_last(weight))",
+            "strides_of(shape, False)",
+        ),
+    ),
+    *mutants(
+        "nn/conv.py",
+        "test_conv_ways.py -k 'taken or plain or asked or went or enlarged'",
         (
             "conv: backward chooses its way anew",
             'at_once = getattr(WAYS[ctx.how[0]], "gradients", None)',
-            'at_once = getattr(conv_ones, "gradients", None)',
+            'at_once = getattr(WAYS["unfold"], "gradients", None)',
         ),
         (
             "conv: algorithm forgets the padding",
@@ -163,14 +196,19 @@ MUTANTS: list[Mutant] = [
             "True and",
         ),
         (
+            "unfold: images with margins taken for their own columns",
+            "margins == {0} and not more",
+            "not more",
+        ),
+        (
             "unfold: the columns of the piece before",
             "self.target.copy_(self.windows.of(x))",
             "self.windows.of(x)",
         ),
         (
             "unfold: the last piece alone counts for the filters",
-            "dw[:] = [dw[0].add_(term) if dw else term]\n        return apart",
-            "dw[:] = [term]\n        return apart",
+            "dw[:] = [dw[0].add_(term) if dw else term]\n        return images_of",
+            "dw[:] = [term]\n        return images_of",
         ),
     ),
     *mutants(
@@ -178,13 +216,13 @@ MUTANTS: list[Mutant] = [
         "test_conv_ways.py -k '(ones and (numbers or strided)) or at_once'",
         (
             "conv by ones: the bias counts twice",
-            "columns[-1:] = 1",
-            "columns[-1:] = 2",
+            "self.columns[:, :, -1] = 1",
+            "self.columns[:, :, -1] = 2",
         ),
         (
             "conv by ones: the gradient of the bias is another weight's",
-            "t[-1].clone()",
-            "t[-2].clone()",
+            "t[:, -1].clone()",
+            "t[:, -2].clone()",
         ),
     ),
     *mutants(
@@ -218,12 +256,17 @@ MUTANTS: list[Mutant] = [
         (
             "winograd: half of a large filter's points for all of them",
             "for rows in self.g.split(self.step):",
-            "for rows in [self.g[: self.step]] * (SIDE**2 // self.step):",
+            "for rows in [self.g[: self.step]] * (len(self.g) // self.step):",
         ),
         (
             "winograd: the usual points, less exact",
-            "POINTS = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)",
-            "POINTS = (0, 1, -1, 4, -4)",
+            "SIX = (0, 3 / 5, -3 / 5, 5 / 3, -5 / 3)",
+            "SIX = (0, 1, -1, 4, -4)",
+        ),
+        (
+            "winograd: 8 usual points, less exact",
+            "EIGHT = (0, 11 / 20, -11 / 20, 1, -1, 5 / 3, -5 / 3)",
+            "EIGHT = (0, 1, -1, 2, -2, 3, -3)",
         ),
         (
             "winograd: kernels slid two pixels at a time too",
@@ -236,13 +279,13 @@ MUTANTS: list[Mutant] = [
         quick("-Conv2d-"),
         (
             "conv: groups mixed up",
-            "return t.transpose(0, 1).flatten(1).unflatten(0, (groups, -1))",
-            "return t.transpose(0, 1).flatten(1).unflatten(0, (-1, groups)).transpose(0, 1)",
+            "return t.unflatten(1, (groups, -1))",
+            "return t.unflatten(1, (-1, groups)).transpose(1, 2)",
         ),
         (
             "conv: images mixed up with positions",
-            "t.flatten(0, 1).unflatten(1, (n, *positions)).transpose(0, 1)",
-            "t.flatten(0, 1).unflatten(1, (*positions, n)).movedim(-1, 0)",
+            "return t[0].unflatten(1, (n, *positions)).transpose(0, 1)",
+            "return t[0].unflatten(1, (*positions, n)).movedim(-1, 0)",
         ),
     ),
     *mutants(

@@ -51,8 +51,8 @@ MUTANTS: list[Mutant] = [
         "test_dropout.py -k 'default or every or independent or tiny or compiled'",
         (
             "dropout: one number of 65536 too many",
-            "short.ge_(silent - 2**15)",
-            "short.gt_(silent - 2**15)",
+            "else short.ge_(least)",
+            "else short.gt_(least)",
         ),
         (
             "dropout: numbers of 63 bits, so that every fourth is never negative",
@@ -65,7 +65,16 @@ MUTANTS: list[Mutant] = [
             ".mul_(1 / (1 - p))",
         ),
         ("dropout: 16 bits for any p", "2**-7 <= p <= 1 - 2**-7", "True"),
-        ("dropout: 16 bits in a compiled graph", " and eager(x)", ""),
+        (
+            "dropout: 16 bits in every compiled graph",
+            "(eager(x) or compiled(x))",
+            "(eager(x) or torch.compiler.is_compiling())",
+        ),
+        (
+            "dropout: truth values turned round in a compiled graph",
+            "short.ge(least).view(torch.uint8) if traced",
+            "short.lt(least).view(torch.uint8) if traced",
+        ),
         (
             "dropout: every number used twice",
             "torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)",
