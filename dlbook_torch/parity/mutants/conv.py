@@ -196,11 +196,6 @@ MUTANTS: list[Mutant] = [
             "True and",
         ),
         (
-            "unfold: images with margins taken for their own columns",
-            "margins == {0} and not more",
-            "not more",
-        ),
-        (
             "unfold: the columns of the piece before",
             "self.target.copy_(self.windows.of(x))",
             "self.windows.of(x)",
@@ -209,6 +204,15 @@ MUTANTS: list[Mutant] = [
             "unfold: the last piece alone counts for the filters",
             "dw[:] = [dw[0].add_(term) if dw else term]\n        return images_of",
             "dw[:] = [term]\n        return images_of",
+        ),
+    ),
+    *mutants(
+        "nn/conv_unfold.py",
+        "test_conv_ways.py -k told",
+        (
+            "unfold: images with margins taken for their own columns",
+            "margins == {0} and not more",
+            "not more",
         ),
     ),
     *mutants(
