@@ -406,7 +406,6 @@ def test_lines_of_the_formula_run_load_by_load(rule, monkeypatch):
     params, parts = [torch.ones(n, requires_grad=True) for n in (2, 9, 2, 1, 3)], []
     moved = rule.over(optim, params)
     monkeypatch.setattr(tensors, "LOAD", 4)
-    monkeypatch.setattr(tensors, "FEW", 4)
     monkeypatch.setattr(
         optim.optimizer, "run", lambda script, entries, _: parts.append(numels(entries))
     )
@@ -440,7 +439,6 @@ class Normed(optim.Optimizer):
 
 def test_rule_of_whole_parameters_is_neither_cut_nor_compiled(monkeypatch):
     monkeypatch.setattr(tensors, "LOAD", 16)
-    monkeypatch.setattr(tensors, "FEW", 4)
     params = [torch.zeros(100, requires_grad=True) for _ in range(2)]
     moved = Normed(params, maximize=False)
     for compiling in (False, True):

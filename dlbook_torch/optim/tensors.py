@@ -12,8 +12,8 @@ HALF = (torch.float16, torch.bfloat16)
 # So many elements go through a formula at once on a CPU. What it makes of them on the way then lies
 # in memory that was just used; for a tensor of megabytes the system is asked for new pages, and to
 # get them costs as much as to compute.
-LOAD = 2**19
-FEW = 6  # loads that are not worth the effort
+LOAD = 2**18
+FEW = 4  # loads that are not worth the effort
 
 
 class Tensors:
