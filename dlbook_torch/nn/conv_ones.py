@@ -21,12 +21,8 @@ from .conv_unfold import Columns, chunks, convolve_input, convolve_weight, small
 from .fold import channels_last, images_of, join, rows_of, total
 from .geometry import Image, Window
 
-__all__ = [
-    "convolve",
-    "convolve_input",
-    "convolve_weight",
-    "gradients",
-]  # the others are the plain way's
+# Two of them as they are the plain way's.
+__all__ = ["convolve", "convolve_input", "convolve_weight", "gradients"]
 
 MOST = 200  # numbers of a column: with more of them, the products are what costs
 

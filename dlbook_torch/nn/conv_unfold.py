@@ -181,7 +181,8 @@ def both(
 
     def piece(part: Tensor, dpart: Tensor) -> Tensor:
         t = columns.of(dpart)  # (N, G, OK/G, L)
-        term = (t @ rows_of(exact(part), groups, side_by_side).mT).sum(0)  # (G, OK/G, C/G)
+        term = t @ rows_of(exact(part), groups, side_by_side).mT
+        term = term.sum(0, dtype=wide_type(x.dtype))  # (G, OK/G, C/G)
         dw[:] = [dw[0].add_(term) if dw else term]
         return images_of(rows @ t, part.shape[0], part.shape[2:])
 
