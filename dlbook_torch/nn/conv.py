@@ -320,13 +320,13 @@ class Conv2d(_Conv):
     cut in pieces, so that what a pass holds beside its result does not grow with them.
 
     In float32 on a CPU the fastest of several ways is taken, by shape: ``winograd`` for square
-    kernels of 3 or 4 on many channels, ``ones`` for few channels and many filters, ``unfold`` for
+    kernels of 3 to 5 on many channels, ``ones`` for few channels and many filters, ``unfold`` for
     the rest; :meth:`algorithm` tells which. Inside
     ``with nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where
     they can; other types and devices always go the plain way, ``unfold``. ``torch.compile`` on a
-    CPU looks into float32 convolutions only inside such a block, and else calls them as they are.
-    All are exact but ``winograd``, whose error is some 2e-6 of the largest answer: five times
-    torch's, and an infinite pixel makes a tile of answers NaN.
+    CPU looks into float32 convolutions only where ``unfold`` is set, and else calls them as they
+    are. All are exact but ``winograd``, whose error is some 2e-6 of the largest answer, 5e-6 for
+    kernels of 5 (torch's: 4e-7), and an infinite pixel makes a tile of answers NaN.
 
     Args:
         in_channels: C, channels of the image.
