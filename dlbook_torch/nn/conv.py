@@ -325,8 +325,8 @@ class Conv2d(_Conv):
     ``with nn.algorithms(convolution="unfold"):`` (or another of them) all layers go that way, where
     they can; other types and devices always go the plain way, ``unfold``. ``torch.compile`` on a
     CPU looks into float32 convolutions only where ``unfold`` is set, and else calls them as they
-    are. All are exact but ``winograd``, whose error is some 2e-6 of the largest answer, 5e-6 for
-    kernels of 5 (torch's: 4e-7), and an infinite pixel makes a tile of answers NaN.
+    are. All are exact but ``winograd``, whose error is some 2e-6 of the largest answer, 6e-6 for
+    kernels of 5 (torch's: 4e-7 and 6e-7), and an infinite pixel makes a tile of answers NaN.
 
     Args:
         in_channels: C, channels of the image.

@@ -25,7 +25,7 @@ plainly take 144; a 5 by 5 kernel, with 8, has 64 for 16 answers instead of 400.
 
 The usual points 0, 1, -1, 2, -2 make additions of the small matrices. Here these are matrix
 products too, and other points cost nothing: at 0, 3/5, -3/5, 5/3, -5/3 the rounding errors are less
-than half as large, some 1e-6 of the largest answer in float32; at the 8 points they are some 5e-6.
+than half as large, some 1e-6 of the largest answer in float32; at the 8 points they are some 6e-6.
 An infinite pixel makes its whole tile NaN, where a plain sum has some infinite ones.
 
 Letters: N images, C channels in, O filters, P points; m answers and P pixels along a side of a
