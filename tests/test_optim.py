@@ -401,11 +401,9 @@ def test_bfloat16_shrinks_by_the_whole_factor_in_the_group_form():
     assert end(torch.optim) == pytest.approx((0.8984375 / 0.9) ** 60, abs=0.02)
 
 
-@fullest_of_each
-def test_lines_of_the_formula_run_load_by_load(rule, monkeypatch):
-    params, parts = [torch.ones(n, requires_grad=True) for n in (2, 9, 2, 1, 3)], []
-    moved = rule.over(optim, params)
-    monkeypatch.setattr(tensors, "LOAD", 4)
+def loads_of(moved, params, monkeypatch):
+    """How many elements of which parameters went through the formula at once, in a second step."""
+    parts = []
     monkeypatch.setattr(
         optim.optimizer, "run", lambda script, entries, _: parts.append(numels(entries))
     )
@@ -414,7 +412,25 @@ def test_lines_of_the_formula_run_load_by_load(rule, monkeypatch):
         for p in params:
             p.grad = torch.ones_like(p)
         moved.step()
-    assert parts == [[4], [4], [1], [2, 2], [1, 3]]  # 9 piece by piece, the others together
+    return parts
+
+
+LOADS = [[4], [4], [1], [2, 2], [1, 3]]  # of parameters of 2, 9, 2, 1 and 3 elements
+
+
+@fullest_of_each
+def test_lines_of_the_formula_run_load_by_load(rule, monkeypatch):
+    makes_nothing = rule.name == "ASGD"
+    monkeypatch.setattr(tensors, "LOAD", 2 if makes_nothing else 4)
+    params = [torch.ones(n, requires_grad=True) for n in (2, 9, 2, 1, 3)]
+    assert loads_of(rule.over(optim, params), params, monkeypatch) == LOADS
+
+
+def test_a_formula_that_makes_nothing_on_the_way_gets_twice_the_load(monkeypatch):
+    monkeypatch.setattr(tensors, "LOAD", 2)
+    params = [torch.ones(n, requires_grad=True) for n in (2, 9, 2, 1, 3)]
+    moved = optim.SGD(params, lr=0.1, momentum=0.9)
+    assert loads_of(moved, params, monkeypatch) == LOADS
 
 
 def numels(entries):

@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from .compiled import LIMIT, Kernels, check_compiler
 from .script import Script, run
-from .tensors import Tensors, loads
+from .tensors import Tensors, heavy, loads
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Tensors]
@@ -219,15 +219,15 @@ class Optimizer(torch.optim.Optimizer):
         counters = {k: state[k] for k in self.SCALARS if k in state}
         memory = {k: v for k, v in state.items() if k not in counters}
         entries = [w, g, *memory.values()]
-        parts = list(loads(entries)) if self._kernels is None else []
-        if self._kernels is None and not parts:
+        if self._kernels is None and not heavy(w.tensors):
             return False
         script = Script(partial(self._formula, group=group), memory, counters)
         if script.adds:
             return False
         if self._kernels is not None:
             self._kernels.run(script, entries, LIMIT * len(self.param_groups))
-        for part in parts:
+            return True
+        for part in loads(entries, made=any(script.done)):
             run(script, part, script.numbers)
         return True
 

@@ -11,7 +11,7 @@ Scalar: TypeAlias = "float | Tensors"
 HALF = (torch.float16, torch.bfloat16)
 # So many elements go through a formula at once on a CPU. What it makes of them on the way then lies
 # in memory that was just used; for a tensor of megabytes the system is asked for new pages, and to
-# get them costs as much as to compute.
+# get them costs as much as to compute. Of a formula that makes nothing on the way twice as many.
 LOAD = 2**18
 FEW = 4  # loads that are not worth the effort
 
@@ -176,16 +176,24 @@ def _plain(other: Scalar) -> Any:
     return [t.clone() for t in other.tensors] if torch.is_grad_enabled() else other.tensors
 
 
-def loads(entries: Sequence[Tensors]) -> Iterator[list[Tensors]]:
-    """Parameters on a CPU, and what belongs to each, in loads: small ones together, big ones cut.
+def heavy(params: Sequence[Tensor]) -> bool:
+    """Whether these are on a CPU, and more than a few loads."""
+    most = FEW * LOAD * torch.get_num_threads()
+    return params[0].is_cpu and sum(w.numel() for w in params) > most
 
-    Nothing where they are but a few loads, or on a GPU. A big one is cut along the memory,
-    and is not where its tensors do not lie there in the same order. A load is a multiple of what a
-    processor computes at once: a piece moves to the bits to which it moves within the whole.
+
+def loads(entries: Sequence[Tensors], made: bool) -> Iterator[list[Tensors]]:
+    """Parameters, and what belongs to each, in loads: small ones together, big ones cut.
+
+    A big one is cut along the memory, and is not where its tensors do not lie there in the same
+    order. A load is a multiple of what a processor computes at once: a piece moves to the bits to
+    which it moves within the whole.
+
+    Args:
+        entries: a parameter, its gradient and its memory, of all parameters.
+        made: the formula makes tensors of that size on the way.
     """
-    params, size = entries[0].tensors, LOAD * torch.get_num_threads()
-    if not params[0].is_cpu or sum(w.numel() for w in params) <= FEW * size:
-        return
+    size = LOAD * torch.get_num_threads() * (1 if made else 2)
     few, total = list[Sequence[Tensor]](), 0
     for one in zip(*(entry.tensors for entry in entries), strict=True):
         n = one[0].numel()

@@ -503,6 +503,20 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "optim/tensors.py",
+        "test_optim.py -k 'load_by_load or nothing_on'",
+        (
+            "tensors: twice the load for formulas that make something too",
+            "* (1 if made else 2)",
+            "* 2",
+        ),
+        (
+            "tensors: a load for formulas that make nothing too",
+            "* (1 if made else 2)",
+            "* 1",
+        ),
+    ),
+    *mutants(
+        "optim/tensors.py",
         table("bfloat16-path"),
         (
             "tensors: a number is rounded to bfloat16",
