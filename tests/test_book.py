@@ -453,3 +453,12 @@ def test_margin_of_zeros_beats_negative_pixels_and_torchs_does_not():
     assert (y == 0).sum() == 8
     assert (ref < 0).all()
     assert_close(book.Pooling(2, 2, stride=2, pad=1)(-x), F.max_pool2d(-x, 2, padding=1))
+
+
+def test_layer_without_a_backward_says_so():
+    class Half(book.Layer):
+        def forward(self, x):
+            return x / 2
+
+    with pytest.raises(NotImplementedError, match="Half has no backward"):
+        Half().backward(torch.ones(2))

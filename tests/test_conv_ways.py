@@ -18,6 +18,7 @@ from dlbook_torch.parity.checks.compare import LAST, STRIDED, SUMMED, Way, writt
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Using padding='same' with even kernel:UserWarning"  # torch's own layer says so
 )
+EXPORTED = torch.compile(lambda: torch.compiler.is_exporting(), backend="eager")
 SHORT_CUTS = [way for way in conv.WAYS if way != "unfold"]
 
 
@@ -193,11 +194,19 @@ def test_padded_by_another_rule_the_enlarged_image_counts():
     assert layer.algorithm(torch.randn(1, 128, 24, 24)) == "unfold"
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
+@pytest.mark.filterwarnings(  # torch 2.11's own tracer instantiates the Function it traces
+    "ignore:.*should not be instantiated:DeprecationWarning"
+)
 @pytest.mark.parametrize("way", SHORT_CUTS)
-def test_backward_goes_the_way_that_forward_went(way, monkeypatch):
+def test_backward_goes_the_way_that_forward_went(way, compiled, monkeypatch):
+    torch._dynamo.reset()
+    if compiled and EXPORTED():
+        pytest.skip("torch 2.11 says of every compiled graph that it is an exported one")
     layer, x = nn.Conv2d(2, 3, 3), torch.randn(2, 2, 6, 6)
+    forward = torch.compile(layer, fullgraph=True, backend="aot_eager") if compiled else layer
     with nn.algorithms(convolution=way):
-        y = layer(x.requires_grad_())
+        y = forward(x.requires_grad_())
     gone = []
     for name, module in conv.WAYS.items():
         for kind in ("convolve_input", "convolve_weight", "gradients"):
@@ -285,7 +294,7 @@ def called(layer, x):
 @pytest.mark.parametrize("shape, how", COMPILED, ids=str)
 def test_a_compiler_calls_the_way_that_is_fastest_and_looks_into_the_plain_one(shape, how, last):
     torch._dynamo.reset()
-    if torch.compile(lambda: torch.compiler.is_exporting(), backend="eager")():
+    if EXPORTED():
         pytest.skip("torch 2.11 says of every compiled graph that it is an exported one")
     layer, x = nn.Conv2d(**dict(in_channels=shape[1], kernel_size=3) | how), torch.randn(shape)
     x = x.contiguous(memory_format=LAST[4]) if last else x
@@ -313,11 +322,11 @@ def test_operators_of_a_compiled_convolution_are_what_they_say(shape, how, last,
     monkeypatch.setattr(conv, "opaque", lambda x: True)
     monkeypatch.setattr(conv_ways, "convolve", lambda *a: seen.append(a) or convolve(*a))
     dy = torch.randn_like(layer(x.requires_grad_()))
-    ((*operands, steps),) = seen
-    torch.library.opcheck(convolve, (*operands, steps))
+    ((*operands, steps, choice),) = seen
+    torch.library.opcheck(convolve, (*operands, steps, choice))
     needed = [t is not None for t in operands]
     x, weight = (t.detach() for t in operands[:2])
-    torch.library.opcheck(conv_ways.gradients, (x, weight, dy, steps, needed))
+    torch.library.opcheck(conv_ways.gradients, (x, weight, dy, steps, choice, needed))
 
 
 @pytest.mark.parametrize("r", [3, 4, 5])

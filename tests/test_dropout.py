@@ -211,6 +211,15 @@ def test_compiled_dropout_is_one_graph_and_silences_as_many():
     assert torch.equal(dx, y)
 
 
+def test_exported_dropout_draws_as_torch_does():
+    x = torch.ones(50, 3)
+    program = torch.export.export(nn.Dropout(0.3), (x,)).module()
+    torch.manual_seed(0)
+    y = program(x)
+    torch.manual_seed(0)
+    assert torch.equal(y, ref.dropout(x, 0.3))
+
+
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # as above
 @pytest.mark.parametrize("how", ["float64", "bernoulli"])
 def test_compiled_dropout_draws_as_torch_does_where_it_does_uncompiled(how):

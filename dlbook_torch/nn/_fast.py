@@ -70,8 +70,13 @@ def eager(*tensors: Tensor | None) -> bool:
 
 
 def compiled(*tensors: Tensor) -> bool:
-    """Whether a compiler traces these for the CPU, no wider than float32."""
-    return torch.compiler.is_compiling() and all(map(_narrow, tensors))
+    """Whether a compiler traces these for the CPU, no wider than float32, for itself alone.
+
+    Neither an exporter (torch 2.11 says of every compiled graph that it is an exported one) nor
+    ``torch.func`` looks on.
+    """
+    seen = torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() and not seen and all(map(_narrow, tensors))
 
 
 def direct(*tensors: Tensor | None) -> bool:
@@ -84,7 +89,9 @@ def maskless(*tensors: Tensor) -> bool:
 
     A compiled kernel takes tens of times as long to store such a mask as to compute with it.
     """
-    return compiled(*tensors) or direct(*tensors)
+    if torch.compiler.is_compiling():
+        return all(map(_narrow, tensors))
+    return direct(*tensors)
 
 
 def pieces(*tables: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -12,6 +12,7 @@ from torch.nn import Parameter
 from . import conv_ways
 from ._fast import Function
 from ._precision import cast_once
+from .algorithm import chosen
 from .conv_ways import WAYS, opaque, way_of
 from .geometry import Size, Window, margins, tuple_of
 from .linear import Weighted
@@ -163,7 +164,7 @@ def _convolve(rank, x, weight, bias, stride, padding, dilation, groups) -> Tenso
     with context:
         if opaque(x):
             how = (*window.stride, *sum(window.padding, ()), *window.dilation, groups)
-            y = conv_ways.convolve(x, weight, bias, how)
+            y = conv_ways.convolve(x, weight, bias, how, chosen("convolution"))
         else:
             way = way_of(x, weight, x.shape[2:], window, groups)
             y = _Convolve.apply(x, weight, bias, way, window, groups)

@@ -20,13 +20,16 @@ WAYS: dict[str, ModuleType] = {
 }
 
 
-def way_of(x: Tensor, weight: Tensor, image: Image, window: Window, groups: int) -> str:
+def way_of(
+    x: Tensor, weight: Tensor, image: Image, window: Window, groups: int, choice: str = ""
+) -> str:
     """The name of the way that a convolution of such operands takes.
 
     Short cuts are for float32 on a CPU; what a compiler or an exporter looks into goes the plain
-    way, and so do the types and tensors that are not numbers in memory.
+    way, and so do the types and tensors that are not numbers in memory. Without a ``choice`` it is
+    what ``nn.algorithms`` says at the moment.
     """
-    name = chosen("convolution")
+    name = choice or chosen("convolution")
     plain = torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter) or 0 in x.shape
     if plain or x.dtype != torch.float32 or x.device.type != "cpu":
         return "unfold"
@@ -45,13 +48,9 @@ def way_of(x: Tensor, weight: Tensor, image: Image, window: Window, groups: int)
 
 
 def opaque(x: Tensor) -> bool:
-    """Whether a compiler is not to look into a convolution: float32 on a CPU, left to choose.
-
-    Torch 2.11 says of every compiled graph that it is an exported one: there it looks into all.
-    """
-    hidden = compiled(x) and x.dtype == torch.float32 and chosen("convolution") != "unfold"
-    seen = torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active()
-    return hidden and not seen and 0 not in x.shape
+    """Whether a compiler is not to look into a convolution: float32 on a CPU, left to choose."""
+    plain = chosen("convolution") == "unfold" or 0 in x.shape
+    return compiled(x) and x.dtype == torch.float32 and not plain
 
 
 def _window(weight: Tensor, how: Sequence[int]) -> tuple[Window, int]:
@@ -63,27 +62,34 @@ def _window(weight: Tensor, how: Sequence[int]) -> tuple[Window, int]:
 
 
 @torch.library.custom_op("dlbook_torch::convolve", mutates_args=())
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, how: Sequence[int]) -> Tensor:
-    """A convolution the way that is fastest; ``how`` is what :func:`_window` takes apart."""
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, how: Sequence[int], choice: str
+) -> Tensor:
+    """A convolution the way of this choice; ``how`` is what :func:`_window` takes apart."""
     window, groups = _window(weight, how)
-    way = way_of(x, weight, x.shape[2:], window, groups)
+    way = way_of(x, weight, x.shape[2:], window, groups, choice)
     with torch.no_grad():
         return WAYS[way].convolve(x, weight, bias, window, groups)
 
 
 @convolve.register_fake
-def _(x, weight, bias, how):
+def _(x, weight, bias, how, choice):
     window, _ = _window(weight, how)
     return _like(x, weight, (x.shape[0], weight.shape[0], *window.positions(x.shape[2:])))
 
 
 @torch.library.custom_op("dlbook_torch::convolve_gradients", mutates_args=())
 def gradients(
-    x: Tensor, weight: Tensor, dy: Tensor, how: Sequence[int], needed: Sequence[bool]
+    x: Tensor,
+    weight: Tensor,
+    dy: Tensor,
+    how: Sequence[int],
+    choice: str,
+    needed: Sequence[bool],
 ) -> list[Tensor]:
     """What the input, the filters and the bias of :func:`convolve` get: those that are needed."""
     window, groups = _window(weight, how)
-    way = way_of(x, weight, x.shape[2:], window, groups)
+    way = way_of(x, weight, x.shape[2:], window, groups, choice)
     with torch.no_grad():
         dx, *rest = WAYS[way].gradients(x, weight, dy, window, groups, needed)
     found = [dx, *[t if t is None else t.contiguous() for t in rest]]
@@ -91,7 +97,7 @@ def gradients(
 
 
 @gradients.register_fake
-def _(x, weight, dy, how, needed):
+def _(x, weight, dy, how, choice, needed):
     answers = _like(dy, weight, x.shape), weight.new_empty(weight.shape), dy.new_empty(dy.shape[1])
     return [t for t, want in zip(answers, needed, strict=True) if want]
 
@@ -102,14 +108,14 @@ def _like(x: Tensor, weight: Tensor, shape: Image) -> Tensor:
 
 
 def _keep(ctx, inputs, output):
-    x, weight, _, ctx.how = inputs
+    x, weight, _, *ctx.how = inputs
     ctx.save_for_backward(x, weight)
 
 
 def _backward(ctx, dy):
     needed = ctx.needs_input_grad[:3]
-    found = iter(gradients(*ctx.saved_tensors, dy, ctx.how, needed))
-    return *[next(found) if want else None for want in needed], None
+    found = iter(gradients(*ctx.saved_tensors, dy, *ctx.how, needed))
+    return *[next(found) if want else None for want in needed], None, None
 
 
 convolve.register_autograd(_backward, setup_context=_keep)

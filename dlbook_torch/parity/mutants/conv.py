@@ -131,16 +131,21 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/conv_ways.py",
-        "test_conv_ways.py -k 'compiler_calls or operators_of'",
+        "test_conv_ways.py -k 'compiler_calls or operators_of or went'",
         (
             "conv: a compiler looks into every way",
-            "hidden = compiled(x) and",
-            "hidden = False and",
+            "return compiled(x) and",
+            "return False and",
         ),
         (
             "conv: a compiler looks into no way",
-            'and chosen("convolution") != "unfold"',
-            "and True",
+            'chosen("convolution") == "unfold" or 0',
+            "0",
+        ),
+        (
+            "conv: the backward of a compiled one chooses its way anew",
+            'name = choice or chosen("convolution")',
+            'name = chosen("convolution")',
         ),
         (
             "conv: the operator mixes up the margins",

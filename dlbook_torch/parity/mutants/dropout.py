@@ -48,7 +48,7 @@ MUTANTS: list[Mutant] = [
     ),
     *mutants(
         "nn/dropout.py",
-        "test_dropout.py -k 'default or every or independent or tiny or compiled'",
+        "test_dropout.py -k 'default or every or independent or tiny or compiled or exported'",
         (
             "dropout: one number of 65536 too many",
             "else short.ge_(least)",
@@ -69,6 +69,11 @@ MUTANTS: list[Mutant] = [
             "dropout: 16 bits in every compiled graph",
             "(eager(x) or compiled(x))",
             "(eager(x) or torch.compiler.is_compiling())",
+        ),
+        (
+            "dropout: 16 bits in an exported graph",
+            "(eager(x) or compiled(x))",
+            "(eager(x) or torch.compiler.is_exporting())",
         ),
         (
             "dropout: truth values turned round in a compiled graph",
